@@ -1,0 +1,74 @@
+/**
+ * ChainAccess.ts - how a client sees its chain: its own RPC endpoint, believed only as far as `chain/Rpc.ts` can check it.
+ */
+import type * as ChainPiece from '../chain/ChainPiece.ts'
+import * as Rpc from '../chain/Rpc.ts'
+import type * as TrustAnchors from '../chain/TrustAnchors.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import type { ChainView } from '../verify/Reader.ts'
+
+export type PieceQuery = {
+  readonly nodeId: Uint8Array
+  readonly keyEpoch: number
+  readonly log?: { readonly logId: Uint8Array; readonly size?: bigint }
+}
+
+/** What the client asks of its chain; interface owned by the client, so that tests and other chains can stand in. */
+export type ChainAccess = {
+  readonly chainId: bigint
+  /** Newest block, and the canonical hashes of the asked numbers (numbers that do not exist yet are left out). */
+  view(numbers: readonly bigint[]): Promise<ChainView>
+  /** The proofs, at the finalized block if the record is there already, else at the newest. */
+  piece(query: PieceQuery): Promise<{
+    readonly piece: ChainPiece.ChainPiece
+    readonly header: TrustAnchors.TrustedHeader
+    readonly isFinal: boolean
+  }>
+}
+
+/** Access through one JSON-RPC endpoint, for the contracts that the reader trusts. */
+export function overRpc(
+  crypto: Crypto,
+  rpc: Rpc.Rpc,
+  anchors: Pick<TrustAnchors.TrustAnchors, 'nodeRegistry' | 'anchorLog'>,
+): ChainAccess {
+  return {
+    chainId: rpc.chainId,
+    async view(numbers) {
+      const newest = await Rpc.newest(crypto, rpc)
+      const blocks = [{ number: newest.number, hash: newest.hash }]
+      for (const number of new Set(numbers)) {
+        if (number > newest.number || number === newest.number) continue
+        const header = await Rpc.fetchHeader(crypto, rpc, number)
+        blocks.push({ number, hash: header.hash })
+      }
+      return { chainId: rpc.chainId, newest: newest.number, blocks }
+    },
+    async piece(query) {
+      const request = (block: Rpc.Block): Rpc.PieceRequest => ({
+        nodeRegistry: anchors.nodeRegistry,
+        nodeId: query.nodeId,
+        keyEpoch: query.keyEpoch,
+        block,
+        log:
+          query.log === undefined
+            ? undefined
+            : { anchorLog: anchors.anchorLog, logId: query.log.logId, size: query.log.size },
+      })
+      try {
+        const tip = await Rpc.finalized(crypto, rpc)
+        const { piece, facts } = await Rpc.fetchChainPiece(crypto, rpc, request(tip.number))
+        return {
+          piece,
+          header: { number: facts.header.number, hash: facts.header.hash },
+          isFinal: Bytes.equal(facts.header.hash, tip.hash),
+        }
+      } catch (error) {
+        if (!(error instanceof Rpc.NotOnChainError)) throw error
+        const { piece, facts } = await Rpc.fetchChainPiece(crypto, rpc, request('latest'))
+        return { piece, header: { number: facts.header.number, hash: facts.header.hash }, isFinal: false }
+      }
+    },
+  }
+}

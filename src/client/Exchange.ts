@@ -1,0 +1,282 @@
+/**
+ * Exchange.ts - one call: order out, answer and receipt in, a bundle of everything that came. Source: spec/wire.md, spec/order.md.
+ *
+ * It judges nothing. It refuses only what cannot be a receipt of this call; the verdict is made from the bundle.
+ */
+import * as Body from '../protocol/Body.ts'
+import * as Bundle from '../protocol/Bundle.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as ClaimsTree from '../protocol/ClaimsTree.ts'
+import * as Cose from '../protocol/Cose.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { UnavailableError, VerificationError } from '../protocol/errors.ts'
+import * as Head from '../protocol/Head.ts'
+import * as Order from '../protocol/Order.ts'
+import * as Sse from '../protocol/Sse.ts'
+import * as Wire from '../protocol/Wire.ts'
+import type { NodeInfo } from './NodeInfo.ts'
+
+/** What the client brings to a call. */
+export type Parts = {
+  readonly crypto: Crypto
+  readonly fetch: typeof globalThis.fetch
+  readonly baseUrl: string
+  readonly info: NodeInfo
+  readonly signer: Cose.Signer
+  readonly random: (length: number) => Uint8Array
+  readonly nowSeconds: () => bigint
+}
+
+export type Request = {
+  /** Path of the endpoint, `/v1/chat/completions` for instance. */
+  readonly target: string
+  /** Exact bytes of the body; they are what the order and the receipt commit to. */
+  readonly body: Uint8Array
+  /** Manifest hash that the answer must come from, 32 zero bytes = any. */
+  readonly model: Uint8Array
+  readonly modes: number
+  readonly policyHash: Uint8Array
+  readonly terms: Order.Terms
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  /** Data payloads of a stream as they come; nothing about them has been checked. */
+  readonly onData?: (data: string) => void
+}
+
+export type Answer = {
+  readonly status: number
+  readonly mediaType: string
+  /** Chunks as committed in slot 4: the body, or event name, newline, data. */
+  readonly chunks: readonly Uint8Array[]
+  readonly receiptHash: string
+  readonly bundle: Bundle.Bundle
+  /** For this receipt only: lets its holder fetch the rest of it. Never stored in a bundle. */
+  readonly readToken: Uint8Array
+}
+
+/** Largest answer read: as large as a bundle may be. */
+export const maxAnswerBytes = Bundle.maxBytes
+/** How long an order stays good. */
+const orderSeconds = 300n
+
+/** Makes the call and assembles the bundle; throws `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
+export async function run(parts: Parts, request: Request): Promise<Answer> {
+  const made = await makeOrder(parts, request)
+  const response = await parts.fetch(new URL(request.target, parts.baseUrl), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...request.headers, ...made.headers },
+    body: request.body as Uint8Array<ArrayBuffer>,
+    redirect: 'error',
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+  })
+  const mediaType = (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim() ?? ''
+  const read =
+    mediaType === 'text/event-stream' ? await readStream(response, request.onData) : await readUnary(response)
+  const receipt = read.values.get('receipt')
+  if (receipt === undefined) {
+    if (!response.ok) throw new GatewayError(response.status, errorCode(read.chunks[0]), retryAfter(response))
+    throw new ReceiptError('receipt-missing', 'The answer came without a receipt.')
+  }
+  if (receipt === Wire.pending) throw new GatewayError(response.status, 'receipt_pending', 1)
+  return assemble(parts, request, made, { ...read, status: response.status, mediaType })
+}
+
+/** Chunks as committed, and the values of `receipt`, `pledge`, `secret`, `claims` as they came. */
+type Read = { readonly chunks: readonly Uint8Array[]; readonly values: ReadonlyMap<string, string> }
+
+async function makeOrder({ crypto, info, signer, random, nowSeconds }: Parts, request: Request) {
+  const requestSalt = random(16)
+  const terms = Order.encodeTerms(request.terms)
+  const nonce = random(16)
+  const order: Order.Order = {
+    nodeId: info.nodeId,
+    client: Cose.keyId(crypto, signer.publicKey),
+    model: request.model,
+    requestHash: Body.requestHash(crypto, requestSalt, request.body),
+    policyCommitment: Order.policyCommitment(crypto, request.policyHash, random(16)),
+    modes: request.modes,
+    asset: new Uint8Array(20),
+    maxPrice: 0n,
+    nonce,
+    notAfter: nowSeconds() + orderSeconds,
+    exposureTermsHash: Order.termsHash(crypto, terms),
+    parentsHash: new Uint8Array(32),
+    replyKeyHash: new Uint8Array(32),
+  }
+  const words = Order.words(order)
+  const digest = Order.hash(crypto, order, { chainId: info.chainId, registry: info.nodeRegistry })
+  const signature = await Cose.sign(crypto, signer, 'order', digest)
+  const piece: Bundle.OrderPiece = { words, signature, publicKey: signer.publicKey, terms, requestSalt }
+  const headers = {
+    [Wire.requestHeaders.order]: Wire.encodeOrder({ words, signature, publicKey: signer.publicKey }),
+    [Wire.requestHeaders.orderSalt]: Wire.encodeOrderSalt(requestSalt),
+    [Wire.requestHeaders.orderTerms]: Wire.encodeOrderTerms(terms),
+  }
+  return { piece, nonce, headers }
+}
+
+async function readUnary(response: Response): Promise<Read> {
+  const parts: Uint8Array[] = []
+  await eachPart(response, (part) => parts.push(part))
+  const values = new Map<string, string>()
+  for (const [name, header] of Object.entries(Wire.responseHeaders)) {
+    const value = response.headers.get(header)
+    if (value !== null) values.set(name, value)
+  }
+  return { chunks: [Bytes.concat(...parts)], values }
+}
+
+async function readStream(response: Response, onData: ((data: string) => void) | undefined): Promise<Read> {
+  const parser = Sse.createParser()
+  const items: Sse.Item[] = []
+  await eachPart(response, (part) => {
+    for (const item of parser.push(part)) {
+      items.push(item)
+      if (item.type === 'chunk' && item.event !== Sse.receiptEvent) onData?.(Bytes.toUtf8(item.data))
+    }
+  })
+  parser.finish()
+  const { chunks, comments } = Sse.collect(items)
+  return { chunks, values: new Map([...comments].map(([name, value]) => [name.replace(/^assay-/, ''), value])) }
+}
+
+async function eachPart(response: Response, take: (part: Uint8Array) => void): Promise<void> {
+  if (response.body === null) return
+  const reader = response.body.getReader()
+  let total = 0
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return
+    total += value.length
+    if (total > maxAnswerBytes) {
+      await reader.cancel()
+      throw new ReceiptError('answer-too-large', `The answer is larger than ${maxAnswerBytes} bytes.`)
+    }
+    take(value)
+  }
+}
+
+async function assemble(
+  parts: Parts,
+  request: Request,
+  made: Awaited<ReturnType<typeof makeOrder>>,
+  read: Read & { readonly status: number; readonly mediaType: string },
+): Promise<Answer> {
+  const { crypto, info } = parts
+  const [receipt, pledge, secret, claims] = ['receipt', 'pledge', 'secret', 'claims'].map((name) =>
+    read.values.get(name),
+  )
+  const signed = receipt === undefined ? undefined : Wire.decodeReceipt(receipt)
+  if (signed === undefined || secret === undefined)
+    throw new ReceiptError('receipt-incomplete', 'The answer carries only a part of its receipt.')
+  const { head, signature } = signed
+  const secretBytes = Wire.decodeSecret(secret)
+  const receiptHash = Bytes.toHex(Head.hash(crypto, head))
+  const readToken = Wire.readToken(crypto, secretBytes)
+  const values = claims === undefined ? await fetchClaims(parts, receiptHash, readToken) : Wire.decodeClaims(claims)
+  const salts = ClaimsTree.salts(crypto, secretBytes, made.nonce)
+  const parsed = Head.parse(head)
+  const disclosed = new Map(
+    [...values].map(([slot, value]) => [slot, { salt: ClaimsTree.slotSalt(salts, slot, parsed.modeBits), value }]),
+  )
+  const leaves = await fetchLeaves(parts, receiptHash, readToken)
+  const salt = (name: Body.Name) => salts[Body.saltIndexOf(name)] as Uint8Array
+  const bodies: NonNullable<Bundle.Bundle['bodies']> = {
+    request: { salt: salt('request'), leaves: [request.body] },
+    ...(leaves === undefined || !disclosed.has(Body.slotOf('effective'))
+      ? {}
+      : { effective: { salt: salt('effective'), leaves: leaves.effective } }),
+    response: { salt: salt('response'), leaves: read.chunks },
+    ...(leaves === undefined || !disclosed.has(Body.slotOf('output'))
+      ? {}
+      : { output: { salt: salt('output'), leaves: leaves.output } }),
+  }
+  const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
+  const log = info.logs[0]
+  const bundle: Bundle.Bundle = {
+    receipt: { head, signature },
+    disclosed,
+    hidden: new Map(),
+    ...(disclosed.has(1) ? { order: made.piece } : {}),
+    ...(pledgePiece === undefined || log === undefined ? {} : { pledge: pledgePiece }),
+    keys: { node: info.publicKey, ...(pledgePiece === undefined || log === undefined ? {} : { log: log.publicKey }) },
+    bodies,
+  }
+  return { status: read.status, mediaType: read.mediaType, chunks: read.chunks, receiptHash, bundle, readToken }
+}
+
+async function fetchClaims(
+  parts: Parts,
+  receiptHash: string,
+  readToken: Uint8Array,
+): Promise<ReadonlyMap<number, Uint8Array>> {
+  const bytes = await fetchWithToken(parts, `/v1/receipts/${receiptHash}/claims`, readToken)
+  if (bytes === undefined) throw new ReceiptError('claims-missing', "The node did not give the receipt's claims.")
+  return Wire.decodeReceiptClaims(bytes).claims
+}
+
+/** The leaves are kept by the node for a short time; without them the call cannot be recomputed, and nothing else is lost. */
+async function fetchLeaves(parts: Parts, receiptHash: string, readToken: Uint8Array) {
+  const bytes = await fetchWithToken(parts, `/v1/receipts/${receiptHash}/leaves`, readToken)
+  return bytes === undefined ? undefined : Wire.decodeReceiptLeaves(bytes)
+}
+
+async function fetchWithToken(parts: Parts, path: string, readToken: Uint8Array): Promise<Uint8Array | undefined> {
+  const response = await parts.fetch(new URL(path, parts.baseUrl), {
+    headers: { authorization: `Bearer ${Bytes.toHex(readToken)}` },
+    redirect: 'error',
+  })
+  if (!response.ok) {
+    await response.body?.cancel()
+    return undefined
+  }
+  const pieces: Uint8Array[] = []
+  await eachPart(response, (part) => pieces.push(part))
+  return Bytes.concat(...pieces)
+}
+
+/** The code of an OpenAI-shaped error, never its message: a message could repeat the prompt. */
+function errorCode(body: Uint8Array | undefined): string {
+  try {
+    const parsed = JSON.parse(Bytes.toUtf8(body ?? new Uint8Array())) as { error?: { code?: unknown; type?: unknown } }
+    const code = parsed.error?.code ?? parsed.error?.type
+    return typeof code === 'string' && /^[a-z0-9_-]{1,64}$/.test(code) ? code : 'unknown'
+  } catch {
+    return 'unknown'
+  }
+}
+
+function retryAfter(response: Response): number | undefined {
+  const value = response.headers.get('retry-after')
+  return value !== null && /^[0-9]{1,5}$/.test(value) ? Number(value) : undefined
+}
+
+/** The gateway refused the call or could not serve it; `gatewayCode` is its error code. */
+export class GatewayError extends UnavailableError<'gateway-refused'> {
+  override readonly name = 'Exchange.GatewayError'
+  readonly status: number
+  readonly gatewayCode: string
+  constructor(status: number, gatewayCode: string, retryAfterSeconds: number | undefined) {
+    super('gateway-refused', 'The gateway did not serve the call.', {
+      facts: [`Status: ${status}`, `Code: ${gatewayCode}`],
+      ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+    })
+    this.status = status
+    this.gatewayCode = gatewayCode
+  }
+}
+
+export type ReceiptErrorCode =
+  | 'receipt-missing'
+  | 'receipt-incomplete'
+  | 'receipt-repeated'
+  | 'answer-too-large'
+  | 'claims-missing'
+
+/** The answer's receipt is not there or not whole. */
+export class ReceiptError extends VerificationError<ReceiptErrorCode> {
+  override readonly name = 'Exchange.ReceiptError'
+  constructor(code: ReceiptErrorCode, message: string) {
+    super(code, message, { docsPath: 'spec/wire.md' })
+  }
+}

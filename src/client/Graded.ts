@@ -1,0 +1,90 @@
+/**
+ * Graded.ts - an answer that is reachable only against a verdict. Source: design of the client; spec/verdict.md.
+ */
+import { PolicyError, UsageError } from '../protocol/errors.ts'
+import type { Policy } from '../verify/Policy.ts'
+import { strict } from '../verify/policies.ts'
+import type { Verdict } from '../verify/Verdict.ts'
+
+/**
+ * A value together with the bundle that stands behind it. There is no property that holds the value: ask with a policy
+ * (`meets`), or say in the code that nobody checks (`unchecked`).
+ */
+export type Graded<T> = {
+  /** Hash of the receipt, 64 hex digits. */
+  readonly receiptHash: string
+  /** The `.receipt` file as it is now; it grows while anchoring rises. */
+  bundle(): Uint8Array
+  /** Computes a verdict on the present bundle, without giving the value. */
+  verdict(policy?: Policy): Promise<Verdict>
+  /** The value, if the bundle meets the policy (default: strict). Waits up to `waitSeconds` (default 0) for anchoring to rise. */
+  meets(
+    policy?: Policy,
+    options?: { readonly waitSeconds?: number; readonly onVerdict?: (verdict: Verdict) => void },
+  ): Promise<T>
+  /** The value with nothing checked. The name is meant to show in review. */
+  unchecked(): T
+}
+
+/** Text of a stream before its receipt was checked; only printing it is safe. */
+export type Provisional<T> = { readonly provisional: T }
+
+/** Makes a graded value from its parts; the value stays inside the closure. */
+export function create<T>(parts: {
+  readonly value: T
+  readonly receiptHash: string
+  readonly bundle: () => Uint8Array
+  readonly verdict: (policy: Policy) => Promise<Verdict>
+  readonly raise: () => Promise<boolean>
+  readonly sleep: (ms: number) => Promise<void>
+  readonly now: () => number
+}): Graded<T> {
+  return {
+    receiptHash: parts.receiptHash,
+    bundle: parts.bundle,
+    verdict: (policy = strict) => parts.verdict(policy),
+    unchecked: () => parts.value,
+    async meets(policy = strict, options = {}) {
+      const waitSeconds = options.waitSeconds ?? 0
+      if (!(waitSeconds >= 0 && waitSeconds <= maxWaitSeconds)) throw new WaitError()
+      const until = parts.now() + waitSeconds * 1000
+      for (;;) {
+        const verdict = await parts.verdict(policy)
+        options.onVerdict?.(verdict)
+        if (verdict.outcome === 'MEETS') return parts.value
+        if (verdict.outcome !== 'INSUFFICIENT' || parts.now() >= until) throw new NotMetError(verdict)
+        if (!(await parts.raise())) await parts.sleep(Math.min(pollMs, Math.max(0, until - parts.now())))
+      }
+    },
+  }
+}
+
+/** Longest wait for one answer: an hour covers every pledge window of a development chain. */
+export const maxWaitSeconds = 3600
+/** A development chain makes a block a second; asking more often shows nothing new. */
+const pollMs = 250
+
+/** The receipt does not meet the policy; `verdict` has the rows. */
+export class NotMetError extends PolicyError<'policy-not-met'> {
+  override readonly name = 'Graded.NotMetError'
+  readonly verdict: Verdict
+  constructor(verdict: Verdict) {
+    const open = verdict.requirements.filter((result) => result.status !== 'MET')
+    super('policy-not-met', `The receipt is ${verdict.outcome} under policy ${verdict.policy.name}.`, {
+      facts: [
+        ...(verdict.step === undefined ? [] : [`Step: ${verdict.step}`]),
+        ...open.slice(0, 12).map((result) => `${result.status} ${result.requirement}: ${result.because}`),
+      ],
+      docsPath: 'spec/verdict.md',
+    })
+    this.verdict = verdict
+  }
+}
+
+/** The wait is not a number of seconds within the limit. */
+export class WaitError extends UsageError<'wait-out-of-range'> {
+  override readonly name = 'Graded.WaitError'
+  constructor() {
+    super('wait-out-of-range', `waitSeconds must be from 0 to ${maxWaitSeconds}.`)
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Raising.ts - lifts a bundle's anchoring: inclusion proof, then chain proof, then a header that is final for this reader.
+ * Source: spec/wire.md section 3, spec/bundle.md. Every piece is checked before it is kept.
+ */
+import type * as ChainPiece from '../chain/ChainPiece.ts'
+import type * as Bundle from '../protocol/Bundle.ts'
+import * as BundleCut from '../protocol/BundleCut.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { UnavailableError, VerificationError } from '../protocol/errors.ts'
+import * as Head from '../protocol/Head.ts'
+import * as LogEntry from '../protocol/LogEntry.ts'
+import * as Merkle from '../protocol/Merkle.ts'
+import * as Pledge from '../protocol/Pledge.ts'
+import type { ChainAccess } from './ChainAccess.ts'
+import type { AnchorStore } from './Stores.ts'
+
+export type Parts = {
+  readonly crypto: Crypto
+  readonly fetch: typeof globalThis.fetch
+  readonly baseUrl: string
+  readonly chain: ChainAccess | undefined
+  readonly anchors: AnchorStore
+  /** keyIds of witnesses whose cosignatures are kept; others are cut before saving. */
+  readonly witnesses: readonly Uint8Array[]
+}
+
+export type Raised = { readonly bundle: Bundle.Bundle; readonly changed: boolean; readonly isFinal: boolean }
+
+/** Longest answer of the log's proof endpoint: 63 hashes and 16 cosignatures as JSON. */
+const maxProofBytes = 64 * 1024
+
+/**
+ * One step upwards, as far as possible now. Throws only for evidence that is false; what is not there yet is no error.
+ */
+export async function raise(parts: Parts, bundle: Bundle.Bundle): Promise<Raised> {
+  if (bundle.pledge === undefined || parts.chain === undefined) return { bundle, changed: false, isFinal: false }
+  const withProof = (await includedIn(parts, bundle)) ?? bundle
+  const raised = await anchoredIn(parts, parts.chain, withProof)
+  return { ...raised, changed: raised.changed || withProof !== bundle }
+}
+
+/** The inclusion proof under the first anchored size that covers the leaf, once the log has one. */
+async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.Bundle | undefined> {
+  const { crypto } = parts
+  if (bundle.pledge === undefined || bundle.checkpoint !== undefined) return undefined
+  const pledge = Pledge.parse(bundle.pledge.words)
+  const url = new URL(`/log/${Bytes.toHex(pledge.logId)}/proof?index=${pledge.leafIndex}`, parts.baseUrl)
+  const response = await parts.fetch(url, { redirect: 'error' }).catch(() => undefined)
+  if (response === undefined || !response.ok) {
+    await response?.body?.cancel()
+    return undefined
+  }
+  const text = await response.text()
+  if (text.length > maxProofBytes) throw new ProofError('is too long')
+  const proof = parseProof(text)
+  const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
+  Merkle.verifyInclusion(crypto, {
+    leafHash,
+    index: pledge.leafIndex,
+    size: proof.size,
+    proof: proof.proof,
+    root: proof.root,
+  })
+  const named = proof.cosignatures.filter(({ publicKey }) =>
+    parts.witnesses.some((keyId) => Bytes.equal(keyId, Cose.keyId(crypto, publicKey))),
+  )
+  const checkpoint = { ...proof, cosignatures: [...named].sort((a, b) => Bytes.compare(a.publicKey, b.publicKey)) }
+  return { ...bundle, checkpoint }
+}
+
+/** The chain proof; replaced by one under a final header as soon as there is one. */
+async function anchoredIn(parts: Parts, chain: ChainAccess, bundle: Bundle.Bundle): Promise<Raised> {
+  if (bundle.pledge === undefined) return { bundle, changed: false, isFinal: false }
+  const head = Head.parse(bundle.receipt.head)
+  const pledge = Pledge.parse(bundle.pledge.words)
+  const log = { logId: pledge.logId, ...(bundle.checkpoint === undefined ? {} : { size: bundle.checkpoint.size }) }
+  try {
+    const { piece, header, isFinal } = await chain.piece({ nodeId: head.nodeId, keyEpoch: head.keyEpoch, log })
+    if (isFinal) await parts.anchors.addHeader(chain.chainId, header)
+    return {
+      bundle: { ...bundle, chain: toBundle(piece) },
+      changed: true,
+      isFinal: isFinal && bundle.checkpoint !== undefined,
+    }
+  } catch (error) {
+    if (error instanceof UnavailableError) return { bundle, changed: false, isFinal: false }
+    throw error
+  }
+}
+
+function parseProof(text: string): Bundle.CheckpointPiece {
+  try {
+    const data = JSON.parse(text) as {
+      size: unknown
+      root: unknown
+      signature: unknown
+      proof: unknown
+      cosignatures: unknown
+    }
+    const bytes = (value: unknown) => Bytes.fromBase64url(String(value))
+    const list = (value: unknown): unknown[] => {
+      if (!Array.isArray(value)) throw new ProofError('has no list')
+      return value
+    }
+    if (typeof data.size !== 'string' || !/^[1-9][0-9]{0,18}$/.test(data.size)) throw new ProofError('has no size')
+    return {
+      size: BigInt(data.size),
+      root: bytes(data.root),
+      signature: bytes(data.signature),
+      proof: list(data.proof).map(bytes),
+      cosignatures: list(data.cosignatures).map((item) => {
+        const { publicKey, signature } = item as { publicKey: unknown; signature: unknown }
+        return { publicKey: bytes(publicKey), signature: bytes(signature) }
+      }),
+    }
+  } catch (cause) {
+    if (cause instanceof ProofError) throw cause
+    throw new ProofError('cannot be read', cause)
+  }
+}
+
+/** A chain piece as it stands in a bundle: pieces that are not there are left out. */
+function toBundle(piece: ChainPiece.ChainPiece): Bundle.ChainPiece {
+  const { header, blockHash, registry, anchorLog } = piece
+  if (anchorLog === undefined) return { header, blockHash, registry }
+  const { account, record0, record1, step0, step1 } = anchorLog
+  const step = step0 === undefined || step1 === undefined ? {} : { step0, step1 }
+  return { header, blockHash, registry, anchorLog: { account, record0, record1, ...step } }
+}
+
+/** A copy without what the holder does not know, ready to be saved. */
+export function withoutStrangers(
+  crypto: Crypto,
+  bundle: Bundle.Bundle,
+  witnesses: readonly Uint8Array[],
+): Bundle.Bundle {
+  const keep = (bundle.checkpoint?.cosignatures ?? [])
+    .map((line) => line.publicKey)
+    .filter((key) => witnesses.some((keyId) => Bytes.equal(keyId, Cose.keyId(crypto, key))))
+  return BundleCut.cut(crypto, bundle, { keepCosigners: keep })
+}
+
+/** The log's answer is not a proof. */
+export class ProofError extends VerificationError<'log-proof-malformed'> {
+  override readonly name = 'Raising.ProofError'
+  constructor(problem: string, cause?: unknown) {
+    super('log-proof-malformed', `The log's proof ${problem}.`, cause === undefined ? {} : { cause })
+  }
+}

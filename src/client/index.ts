@@ -1,0 +1,9 @@
+/** Public surface of `assay/client`. */
+export * as ChainAccess from './ChainAccess.ts'
+export * as Client from './Client.ts'
+export * as Exchange from './Exchange.ts'
+export * as Graded from './Graded.ts'
+export { createFetch } from './gradedFetch.ts'
+export * as NodeInfo from './NodeInfo.ts'
+export * as Raising from './Raising.ts'
+export * as Stores from './Stores.ts'

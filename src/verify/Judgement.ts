@@ -1,0 +1,281 @@
+/**
+ * Judgement.ts - turns facts of an uncontradicted bundle into pieces of evidence, by what this reader trusts.
+ * Source: spec/verdict.md section 2 (the table; anything not in it gives nothing).
+ */
+import * as Finality from '../chain/Finality.ts'
+import type * as TrustAnchors from '../chain/TrustAnchors.ts'
+import type * as Bundle from '../protocol/Bundle.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { roles } from '../protocol/Identity.ts'
+import * as Order from '../protocol/Order.ts'
+import * as Slot from '../protocol/Slot.ts'
+import type { Atom } from './Assumption.ts'
+import type { Backing } from './Backing.ts'
+import type { Facts } from './Integrity.ts'
+import type { AnchoringFact } from './Policy.ts'
+import * as Proposition from './Proposition.ts'
+import type { Reader } from './Reader.ts'
+import type { Recomputation } from './Recomputation.ts'
+
+/** One alternative behind a proposition: it holds if all of its assumptions hold. */
+export type Piece = { readonly backing: Backing; readonly because: string; readonly assumptions: readonly Atom[] }
+
+/** One anchoring fact with what it rests on. */
+export type Anchored = { readonly fact: AnchoringFact; readonly because: string; readonly assumptions: readonly Atom[] }
+
+export type Judgement = {
+  readonly pieces: ReadonlyMap<Proposition.Proposition, readonly Piece[]>
+  /** Why a proposition got no more than it has; for rows and requirements. */
+  readonly reasons: ReadonlyMap<Proposition.Proposition, string>
+  readonly anchoring: readonly Anchored[]
+  /** Why an anchoring fact is not there. */
+  readonly anchoringReasons: ReadonlyMap<AnchoringFact, string>
+  readonly nodeOperator: Uint8Array | undefined
+  readonly logOperator: Uint8Array | undefined
+  /** Witness keyIds that cosigned and that the reader named. */
+  readonly witnesses: readonly Uint8Array[]
+  /** Time of the trusted header, unix seconds. */
+  readonly headerTimestamp: bigint | undefined
+  readonly at: { readonly chainId: bigint; readonly number: bigint; readonly hash: Uint8Array } | undefined
+}
+
+/** Blocks below and above the reader's head within which a pledge's block counts. Source: spec/log.md section 3. */
+const pledgeBlocksBelow = 32n
+const pledgeBlocksAbove = 2n
+
+export function judge(
+  crypto: Crypto,
+  bundle: Bundle.Bundle,
+  facts: Facts,
+  reader: Reader,
+  recomputation: Recomputation,
+): Judgement {
+  const trust = trustHeader(facts, reader)
+  const node = nodeKey(crypto, bundle, facts, trust)
+  const pieces = new Map<Proposition.Proposition, Piece[]>()
+  const reasons = new Map<Proposition.Proposition, string>()
+  const add = (proposition: Proposition.Proposition, piece: Piece) =>
+    pieces.set(proposition, [...(pieces.get(proposition) ?? []), piece])
+  const isUsed = (name: Slot.Name) => bundle.disclosed.has(Slot.indexOf(name)) || bundle.hidden.has(Slot.indexOf(name))
+
+  for (const name of Slot.names) {
+    for (const piece of node.pieces) add(name, piece)
+    if (node.reason !== undefined) reasons.set(name, node.reason)
+  }
+  for (const relation of Proposition.relations) {
+    const missing = Proposition.joins[relation].find((name) => !isUsed(name))
+    if (missing !== undefined) reasons.set(relation, `slot ${missing} is absent`)
+    else for (const piece of node.pieces) add(relation, piece)
+  }
+  const ordered = orderedPiece(bundle, facts)
+  if ('backing' in ordered) add('ordered', ordered)
+  else if (!reasons.has('ordered')) reasons.set('ordered', ordered.reason)
+  for (const [relation, result] of Object.entries(recomputation) as [
+    Proposition.Relation,
+    Recomputation[keyof Recomputation],
+  ][]) {
+    if (result === undefined) continue
+    if (result.kind === 'same')
+      add(relation, { backing: result.backing, because: result.because, assumptions: ['client-code'] })
+    else reasons.set(relation, result.kind === 'mismatch' ? `Mismatch(local): ${result.because}` : result.because)
+  }
+  for (const relation of ['prepared', 'executed', 'rendered'] as const)
+    if (!reasons.has(relation) && recomputation[relation] === undefined) reasons.set(relation, 'not recomputed')
+  return {
+    pieces,
+    reasons,
+    ...anchoring(bundle, facts, reader, trust),
+    nodeOperator: node.operator,
+    at: trust.at,
+    headerTimestamp: trust.at === undefined ? undefined : facts.chain?.header.timestampSeconds,
+  }
+}
+
+type Trust = {
+  /** final: in the trust anchors; canonical: only in the reader's present view. */
+  readonly level: 'final' | 'canonical' | undefined
+  readonly reason: string
+  readonly atoms: readonly Atom[]
+  readonly rule: string
+  readonly at: Judgement['at']
+}
+
+/** Does this reader trust the header, and are the contracts the named ones? */
+function trustHeader(facts: Facts, reader: Reader): Trust {
+  const none = (reason: string): Trust => ({ level: undefined, reason, atoms: [], rule: '', at: undefined })
+  const chain = facts.chain
+  if (chain === undefined) return none('no chain proof in the file')
+  const { chainId } = facts.head
+  const subject = { chainId, header: chain.header, nodeRegistry: chain.registry, anchorLog: chain.anchorLog }
+  const trusted = (level: 'final' | 'canonical', anchors: TrustAnchors.TrustAnchors): Trust => ({
+    level,
+    reason: '',
+    atoms: Finality.assumptions(anchors),
+    rule: anchors.finality,
+    at: { chainId, number: chain.header.number, hash: chain.header.hash },
+  })
+  const final = Finality.judge(reader.anchors, subject)
+  if (final.trusted !== undefined) return trusted('final', final.trusted)
+  if (reader.view !== undefined && reader.view.chainId === chainId) {
+    const seen = reader.view.blocks.filter((pair) => pair.number === chain.header.number)
+    const canonical = Finality.judge(
+      reader.anchors.map((anchors) => ({ ...anchors, headers: seen })),
+      subject,
+    )
+    if (canonical.trusted !== undefined) return trusted('canonical', canonical.trusted)
+  }
+  return none(final.reason === 'no trust anchors for this chain' ? 'no trusted header' : final.reason)
+}
+
+/** The block by which the key must have been valid: the anchor's, without an anchor the header's. */
+function coveringBlock(facts: Facts): bigint {
+  return facts.chain?.anchorLog?.step?.blockNumber ?? facts.chain?.header.number ?? 0n
+}
+
+/** The head's signature makes every slot `asserted`; a fitting registry record under a trusted header makes it `signed`. */
+function nodeKey(
+  crypto: Crypto,
+  bundle: Bundle.Bundle,
+  facts: Facts,
+  trust: Trust,
+): { pieces: Piece[]; reason?: string; operator: Uint8Array | undefined } {
+  const keyId = Bytes.toHex(Cose.keyId(crypto, bundle.keys.node))
+  const word: Piece = {
+    backing: 'asserted',
+    because: 'signed by a key that nobody is shown to answer for',
+    assumptions: [`key:${keyId}`],
+  }
+  const asserted = (reason: string) => ({ pieces: [word], reason, operator: undefined })
+  if (facts.chain === undefined || trust.level === undefined) return asserted(trust.reason)
+  const record = facts.chain.registry.keyRecord
+  const block = coveringBlock(facts)
+  if (record.role !== roles.node) return asserted('the key is registered for another role')
+  if (record.validFromBlock > block) return asserted('the key was registered after the block that covers the receipt')
+  if (record.validUntilBlock !== 0n && record.validUntilBlock <= block)
+    return asserted('the key had ended before the block that covers the receipt')
+  const operator = `operator:0x${Bytes.toHex(record.operator)}`
+  const because = `key registered by ${operator} since block ${record.validFromBlock}`
+  return {
+    pieces: [word, { backing: 'signed', because, assumptions: [operator, ...trust.atoms] }],
+    operator: record.operator,
+  }
+}
+
+/** Relation `ordered`. Source: spec/order.md section 3; hash and signature checks were made by the step `order`. */
+function orderedPiece(bundle: Bundle.Bundle, facts: Facts): Piece | { readonly reason: string } {
+  if (facts.order === undefined)
+    return { reason: facts.claims.order === undefined ? 'slot order is not disclosed' : 'no order in the file' }
+  if (bundle.bodies?.request === undefined) return { reason: 'no request bytes' }
+  const { request, model, exposure } = facts.claims
+  if (request === undefined || request.method !== 'POST') return { reason: 'the request of slot 2 is not a POST' }
+  if (!facts.order.model.every((byte) => byte === 0) && model === undefined)
+    return { reason: 'slot model is not disclosed' }
+  if (bundle.hidden.has(Slot.indexOf('price')) || bundle.disclosed.has(Slot.indexOf('price')))
+    return { reason: 'prices are not read by this version' }
+  if (!facts.order.exposureTermsHash.every((byte) => byte === 0)) {
+    if (exposure === undefined || facts.terms === undefined) return { reason: 'slot exposure is not disclosed' }
+    if (!Order.withinTerms(exposure, facts.terms))
+      return { reason: "the exposure of slot 10 is outside the order's terms" }
+  }
+  return {
+    backing: 'recomputed',
+    because: 'order, signature and request bytes checked by this reader',
+    assumptions: ['client-code'],
+  }
+}
+
+function anchoring(
+  bundle: Bundle.Bundle,
+  facts: Facts,
+  reader: Reader,
+  trust: Trust,
+): Pick<Judgement, 'anchoring' | 'anchoringReasons' | 'logOperator' | 'witnesses'> {
+  const result: Anchored[] = [{ fact: 'local', because: 'the file itself', assumptions: [] }]
+  const reasons = new Map<AnchoringFact, string>()
+  const { pledge } = facts
+  const log = trust.level === undefined ? undefined : facts.chain?.anchorLog
+  const logOperator = log?.logRecord.operator
+  const step = log?.step
+  const logAtom =
+    logOperator === undefined
+      ? `log:${pledge === undefined ? '' : Bytes.toHex(pledge.logId)}`
+      : `operator:0x${Bytes.toHex(logOperator)}`
+  const witnesses = facts.witnessKeyIds.filter((keyId) => reader.witnesses.some((named) => Bytes.equal(named, keyId)))
+
+  const pledged = pledgedBecause(facts, reader, step, log?.logRecord.pledgeBlocks)
+  if (pledged.holds)
+    result.push({
+      fact: 'pledged',
+      because: pledged.because,
+      assumptions: [logAtom, ...(step === undefined ? [] : trust.atoms)],
+    })
+  else reasons.set('pledged', pledged.because)
+
+  if (pledge !== undefined && bundle.checkpoint !== undefined)
+    result.push({
+      fact: 'included',
+      because: `leaf ${pledge.leafIndex} of ${bundle.checkpoint.size} under the log's own checkpoint`,
+      assumptions: [logAtom],
+    })
+  else reasons.set('included', 'no inclusion proof')
+
+  if (witnesses.length > 0)
+    result.push({
+      fact: 'witnessed',
+      because: `${witnesses.length} cosignature(s) of witnesses that the reader named`,
+      assumptions: witnesses.map((keyId) => `witness:${Bytes.toHex(keyId)}`),
+    })
+  else
+    reasons.set(
+      'witnessed',
+      reader.witnesses.length === 0 ? 'name a witness or log' : 'no cosignature of a named witness',
+    )
+
+  if (step !== undefined) {
+    result.push({ fact: 'anchored', because: `root anchored at block ${step.blockNumber}`, assumptions: trust.atoms })
+    if (trust.level === 'final' && trust.rule === 'development')
+      result.push({ fact: 'final', because: `development(block ${trust.at?.number})`, assumptions: trust.atoms })
+    else
+      reasons.set(
+        'final',
+        trust.level === 'final' ? `unknown finality rule ${trust.rule}` : 'the header is not final yet',
+      )
+  } else {
+    const reason = bundle.chain?.anchorLog?.step0 === undefined ? 'no anchor in the file' : trust.reason
+    reasons.set('anchored', reason)
+    reasons.set('final', reason)
+  }
+  return { anchoring: result, anchoringReasons: reasons, logOperator, witnesses }
+}
+
+function pledgedBecause(
+  facts: Facts,
+  reader: Reader,
+  step: { readonly blockNumber: bigint } | undefined,
+  pledgeBlocks: bigint | undefined,
+): { holds: boolean; because: string } {
+  const { pledge } = facts
+  if (pledge === undefined) return { holds: false, because: 'no pledge' }
+  if (step !== undefined && pledgeBlocks !== undefined) {
+    const deadline = pledge.issuedAtBlock + pledgeBlocks
+    if (step.blockNumber < pledge.issuedAtBlock) return { holds: false, because: 'the anchor is older than the pledge' }
+    if (step.blockNumber > deadline)
+      return { holds: false, because: `anchored at block ${step.blockNumber}, after the deadline ${deadline}` }
+    return {
+      holds: true,
+      because: `issued at block ${pledge.issuedAtBlock}, anchored at ${step.blockNumber}, deadline ${deadline}`,
+    }
+  }
+  const view = reader.view
+  if (view === undefined || view.chainId !== pledge.chainId)
+    return { holds: false, because: 'no trusted header, and no view of the chain' }
+  const isCanonical = view.blocks.some(
+    (pair) => pair.number === pledge.issuedAtBlock && Bytes.equal(pair.hash, pledge.issuedAtBlockHash),
+  )
+  if (!isCanonical) return { holds: false, because: "the pledge's block is not in the chain that the reader sees" }
+  if (pledge.issuedAtBlock + pledgeBlocksBelow < view.newest || pledge.issuedAtBlock > view.newest + pledgeBlocksAbove)
+    return { holds: false, because: "the pledge's block is too far from the reader's head" }
+  return { holds: true, because: `issued at block ${pledge.issuedAtBlock}, canonical in the reader's view` }
+}

@@ -1,0 +1,30 @@
+/**
+ * Proposition.ts - the rows of a verdict: one per slot and five relations. Source: spec/verdict.md section 1.
+ */
+import * as Slot from '../protocol/Slot.ts'
+
+/** Relations between claims; what users care about is never one value. */
+export const relations = ['prepared', 'executed', 'rendered', 'keyBound', 'ordered'] as const
+export type Relation = (typeof relations)[number]
+
+export type Proposition = Slot.Name | Relation
+
+/** All 21 propositions in the order in which a verdict lists them. */
+export const all: readonly Proposition[] = [...Slot.names, ...relations]
+
+/** Slots that a relation joins; it is absent if one is absent, else hidden if one is hidden. */
+export const joins: Record<Relation, readonly Slot.Name[]> = {
+  prepared: ['request', 'effectiveRequest'],
+  executed: ['effectiveRequest', 'model', 'weights', 'engine', 'output'],
+  rendered: ['output', 'response'],
+  keyBound: ['attestation'],
+  ordered: ['order'],
+}
+
+export function is(value: unknown): value is Proposition {
+  return typeof value === 'string' && (all as readonly string[]).includes(value)
+}
+
+export function isRelation(value: Proposition): value is Relation {
+  return (relations as readonly string[]).includes(value)
+}

@@ -1,0 +1,398 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import * as World from '../../tests/fakes/World.ts'
+import * as Bundle from '../protocol/Bundle.ts'
+import * as BundleCut from '../protocol/BundleCut.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import * as Fault from '../protocol/Fault.ts'
+import * as Head from '../protocol/Head.ts'
+import * as Merkle from '../protocol/Merkle.ts'
+import * as Slot from '../protocol/Slot.ts'
+import * as Policy from './Policy.ts'
+import { bonded, builtIn, embedded, recorded, strict } from './policies.ts'
+import * as Reader from './Reader.ts'
+import * as Verdict from './Verdict.ts'
+
+const { crypto } = World
+const verify = (world: World.World, options: Partial<Verdict.Options> = {}) =>
+  Verdict.verify(crypto, { bundle: world.bytes, reader: world.reader, ...options })
+const reasonOf = (verdict: Verdict.Verdict, requirement: string) =>
+  verdict.requirements.find((result) => result.requirement === requirement)?.because
+
+describe('outcomes under the four policies', () => {
+  test('a whole bundle meets recorded and embedded, and strict says what is missing', async () => {
+    const world = await World.create()
+    assert.equal((await verify(world, { policy: recorded })).outcome, 'MEETS')
+    assert.equal((await verify(world, { policy: embedded })).outcome, 'MEETS')
+    assert.equal((await verify(world, { policy: bonded })).outcome, 'INSUFFICIENT')
+    const verdict = await verify(world)
+    assert.equal(verdict.policy.name, 'strict')
+    assert.equal(verdict.outcome, 'INSUFFICIENT')
+    const open = verdict.requirements.filter((result) => result.status !== 'MET').map((result) => result.requirement)
+    assert.ok(open.includes('anchoring: final') && open.includes('consequence: bonded'))
+  })
+
+  test('the hashes of the policies are what vectors/policies.json says', async () => {
+    const { readFileSync } = await import('node:fs')
+    const file = JSON.parse(readFileSync(new URL('../../vectors/policies.json', import.meta.url), 'utf8')) as {
+      cases: { name: string; hash: string; policy: unknown }[]
+    }
+    assert.deepEqual(
+      file.cases.map(({ name, hash }) => [name, hash]),
+      Object.values(builtIn).map((policy) => [policy.name, Bytes.toHex(Policy.hash(crypto, policy))]),
+    )
+    for (const { name, policy } of file.cases) assert.deepEqual(policy, JSON.parse(JSON.stringify(builtIn[name])))
+  })
+
+  test('a reader who trusts nothing learns what was asserted and no more', async () => {
+    const world = await World.create()
+    const verdict = await verify(world, { reader: Reader.nobody, policy: recorded })
+    assert.equal(verdict.outcome, 'INSUFFICIENT')
+    assert.equal(verdict.at, null)
+    assert.equal(reasonOf(verdict, 'anchoring: anchored'), 'no trusted header')
+    for (const row of verdict.rows)
+      assert.ok(['asserted', 'recomputed'].includes(row.backing[0] ?? 'asserted'), row.proposition)
+  })
+})
+
+describe('what is not in the table gives nothing', () => {
+  const insufficient: {
+    what: string
+    changes?: World.Changes
+    reader?: (reader: Reader.Reader) => Reader.Reader
+    requirement: string
+    because: RegExp
+    policy?: Policy.Policy
+  }[] = [
+    {
+      what: 'a header that the reader did not see',
+      reader: (reader) => ({ ...reader, anchors: reader.anchors.map((entry) => ({ ...entry, headers: [] })) }),
+      requirement: 'anchoring: anchored',
+      because: /no trusted header/,
+    },
+    {
+      what: 'another code under the registry',
+      changes: { registryCode: World.digestOf('other code') },
+      requirement: 'anchoring: anchored',
+      because: /other contract code/,
+    },
+    {
+      what: 'another chain',
+      reader: (reader) => ({ ...reader, anchors: reader.anchors.map((entry) => ({ ...entry, chainId: 1n })) }),
+      requirement: 'anchoring: anchored',
+      because: /no trusted header/,
+    },
+    {
+      what: 'other contracts',
+      reader: (reader) => ({
+        ...reader,
+        anchors: reader.anchors.map((entry) => ({
+          ...entry,
+          anchorLog: { ...entry.anchorLog, address: new Uint8Array(20) },
+        })),
+      }),
+      requirement: 'anchoring: anchored',
+      because: /contracts/,
+    },
+    {
+      what: 'a key registered as a witness',
+      changes: { keyRecord: { role: 3 } },
+      requirement: 'every disclosed slot: backing signed',
+      because: /another role/,
+    },
+    {
+      what: 'a key registered after the anchor',
+      changes: { keyRecord: { validFrom: 106n } },
+      requirement: 'every disclosed slot: backing signed',
+      because: /registered after/,
+    },
+    {
+      what: 'a key ended before the anchor',
+      changes: { keyRecord: { validUntil: 105n } },
+      requirement: 'every disclosed slot: backing signed',
+      because: /had ended/,
+    },
+    {
+      what: 'an anchor after the deadline',
+      changes: { logRecord: { pledgeBlocks: 4n } },
+      requirement: 'anchoring: pledged',
+      because: /deadline/,
+    },
+    {
+      what: 'an anchor before the pledge',
+      changes: { pledge: { issuedAtBlock: 106n } },
+      requirement: 'anchoring: pledged',
+      because: /older than the pledge/,
+    },
+    {
+      what: 'an operator that the reader did not name',
+      reader: (reader) => ({ ...reader, operators: [World.logOperator] }),
+      policy: embedded,
+      requirement: 'operator named by the reader',
+      because: /not one/,
+    },
+    {
+      what: 'no operator named',
+      reader: (reader) => ({ ...reader, operators: [] }),
+      policy: embedded,
+      requirement: 'operator named by the reader',
+      because: /name an operator/,
+    },
+    {
+      what: 'no witness named',
+      reader: (reader) => ({ ...reader, witnesses: [] }),
+      policy: strict,
+      requirement: 'witnessed by 1 that the reader named',
+      because: /name a witness or log/,
+    },
+    {
+      what: 'a stranger as witness',
+      changes: { cosignSigner: World.signers.stranger },
+      policy: strict,
+      requirement: 'witnessed by 1 that the reader named',
+      because: /0 of 1/,
+    },
+    {
+      what: 'one operator for node and log',
+      changes: { logRecord: { operator: World.nodeOperator } },
+      policy: strict,
+      requirement: 'node and log of different operators',
+      because: /one operator|not both proven/,
+    },
+    {
+      what: 'exposure outside the terms',
+      changes: {
+        claims: {
+          exposure: {
+            saw: [{ party: 'node', what: ['request'], why: 'x', retentionSeconds: 601 }],
+            retentionSeconds: 601,
+          },
+        },
+      },
+      policy: embedded,
+      requirement: 'ordered: backing recomputed',
+      because: /outside the order/,
+    },
+    {
+      what: 'a price that this version can not read',
+      changes: { claims: { price: World.digestOf('price') } },
+      policy: embedded,
+      requirement: 'ordered: backing recomputed',
+      because: /prices are not read/,
+    },
+  ]
+  for (const { what, changes, reader, requirement, because, policy } of insufficient)
+    test(what, async () => {
+      const world = await World.create(changes)
+      const verdict = await verify(world, {
+        reader: (reader ?? ((same) => same))(world.reader),
+        policy: policy ?? recorded,
+      })
+      assert.equal(verdict.outcome, 'INSUFFICIENT')
+      const result = verdict.requirements.find((entry) => entry.requirement === requirement)
+      assert.notEqual(result?.status, 'MET')
+      assert.match(result?.because ?? '', because)
+    })
+
+  test('a pledge counts for a reader without anchor only within 32 blocks below and 2 above', async () => {
+    const world = await World.create()
+    const bare = BundleCut.cut(crypto, world.bundle, { chain: true, checkpoint: true })
+    const pledgedAt = async (newest: bigint, hash = World.digestOf('block 100')) => {
+      const view = { chainId: World.chainId, newest, blocks: [{ number: 100n, hash }] }
+      const verdict = await Verdict.verify(crypto, {
+        bundle: Bundle.serialize(bare),
+        reader: { ...world.reader, view },
+        policy: recorded,
+      })
+      return verdict.anchoring.some((entry) => entry.fact === 'pledged')
+    }
+    assert.deepEqual(await Promise.all([97n, 98n, 132n, 133n].map((newest) => pledgedAt(newest))), [
+      false,
+      true,
+      true,
+      false,
+    ])
+    assert.equal(await pledgedAt(100n, World.digestOf('a fork')), false)
+  })
+
+  test('a header that is canonical but not final anchors and does not finalise', async () => {
+    const world = await World.create()
+    const anchors = world.reader.anchors.map((entry) => ({ ...entry, headers: [] }))
+    const blocks = world.reader.anchors.flatMap((entry) => entry.headers)
+    const reader = { ...world.reader, anchors, view: { chainId: World.chainId, newest: 111n, blocks } }
+    const facts = (await verify(world, { reader, policy: recorded })).anchoring.map((entry) => entry.fact)
+    assert.ok(facts.includes('anchored') && !facts.includes('final'))
+  })
+
+  test('fields: rewrites must be listed by the reader, a cancelled call is no completed one', async () => {
+    const asking = (subsetOf: 'reader' | string[]): Policy.Policy => ({
+      ...recorded,
+      requirements: { proposition: 'effectiveRequest', field: 'rewrites', value: { subsetOf } },
+    })
+    const rewritten = await World.create({ rewrites: [{ code: 'default', path: '/seed', detail: '0' }] })
+    assert.equal((await verify(rewritten, { policy: asking('reader') })).outcome, 'INSUFFICIENT')
+    assert.equal(
+      (
+        await verify(rewritten, {
+          policy: asking('reader'),
+          reader: { ...rewritten.reader, rewrites: ['default /seed 0'] },
+        })
+      ).outcome,
+      'MEETS',
+    )
+    assert.equal((await verify(rewritten, { policy: asking(['default /seed 0']) })).outcome, 'MEETS')
+    assert.equal((await verify(await World.create(), { policy: asking('reader') })).outcome, 'MEETS')
+    const cancelled = await World.create({
+      head: { flags: 1 },
+      claims: {
+        outcome: {
+          finish: 'cancelled',
+          error: null,
+          usage: { prompt: 1n, completion: 0n },
+          receivedMs: 1n,
+          completedMs: 2n,
+          clock: 'system',
+        },
+      },
+    })
+    const verdict = await verify(cancelled, { policy: embedded })
+    assert.equal(verdict.outcome, 'INSUFFICIENT')
+    assert.equal(verdict.rows.find((row) => row.proposition === 'outcome')?.status, 'REFUTED')
+  })
+
+  test("nobody else's word changes a verdict: there is no place for it", async () => {
+    const world = await World.create()
+    const before = await verify(world)
+    const claimed = await Verdict.verify(crypto, {
+      bundle: world.bytes,
+      reader: { ...world.reader, ...({ verified: true, outcome: 'MEETS', grade: 'proven' } as object) },
+    })
+    assert.deepEqual(claimed, before)
+  })
+})
+
+describe('monotone', () => {
+  const order = { FAULT: 0, INVALID: 0, INSUFFICIENT: 1, MEETS: 2 }
+  const pieces: [string, BundleCut.Cut][] = [
+    ['order', { order: true }],
+    ['manifest', { manifest: true }],
+    ['chain', { chain: true }],
+    ['checkpoint', { checkpoint: true }],
+    ['pledge', { pledge: true }],
+    ['cosignatures', { keepCosigners: [] }],
+    ...(['request', 'effective', 'response', 'output'] as const).map((name): [string, BundleCut.Cut] => [
+      `body ${name}`,
+      { bodies: [name] },
+    ]),
+    ...Slot.names.map((name): [string, BundleCut.Cut] => [`slot ${name}`, { slots: [name] }]),
+  ]
+  for (const [what, cut] of pieces)
+    test(`taking out ${what} never raises`, async () => {
+      for (const changes of [{}, { pledge: { issuedAtBlock: 106n } }, { keyRecord: { role: 3 } }]) {
+        const world = await World.create(changes)
+        for (const policy of Object.values(builtIn)) {
+          const before = await verify(world, { policy })
+          const small = Bundle.serialize(BundleCut.cut(crypto, world.bundle, cut))
+          const after = await Verdict.verify(crypto, { bundle: small, reader: world.reader, policy })
+          assert.ok(
+            order[after.outcome] <= order[before.outcome],
+            `${policy.name}: ${before.outcome} -> ${after.outcome}`,
+          )
+          for (const [i, row] of after.rows.entries())
+            if (row.visibility !== 'hidden') assert.ok(row.backing.length <= (before.rows[i]?.backing.length ?? 0) + 1)
+        }
+      }
+    })
+})
+
+describe('faults', () => {
+  test('F1 by the same key is FAULT; by another key it says nothing', async () => {
+    const world = await World.create()
+    const twin = Head.serialize({
+      ...Head.parse(world.bundle.receipt.head),
+      claimsRoot: World.digestOf('other claims'),
+    })
+    const file = async (signer: Cose.Signer) => {
+      const sign = (head: Uint8Array) => Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, head))
+      return Fault.serialize({
+        class: 1,
+        evidence: {
+          headA: world.bundle.receipt.head,
+          signatureA: await sign(world.bundle.receipt.head),
+          headB: twin,
+          signatureB: await sign(twin),
+          publicKey: signer.publicKey,
+        },
+      })
+    }
+    const verdict = await verify(world, { policy: recorded, faults: [await file(World.signers.node)] })
+    assert.equal(verdict.outcome, 'FAULT')
+    assert.equal(verdict.faults[0]?.id, 'F1')
+    assert.equal(
+      (await verify(world, { policy: recorded, faults: [await file(World.signers.stranger)] })).outcome,
+      'MEETS',
+    )
+  })
+
+  test('F3 needs the root that this bundle proves anchored', async () => {
+    const world = await World.create()
+    const { pledge, checkpoint } = world.bundle
+    assert.ok(pledge !== undefined && checkpoint !== undefined)
+    const index = 2n
+    const words = (await World.create({ pledge: { leafIndex: index, leafHash: world.leafHash } })).bundle.pledge
+    assert.ok(words !== undefined)
+    const f3 = Fault.serialize({
+      class: 3,
+      evidence: {
+        pledge: words.words,
+        signature: words.signature,
+        publicKey: World.signers.log.publicKey,
+        otherLeafHash: world.leaves[2] as Uint8Array,
+        size: checkpoint.size,
+        root: checkpoint.root,
+        proof: Merkle.inclusionProof(crypto, world.leaves, index),
+      },
+    })
+    assert.equal((await verify(world, { policy: recorded, faults: [f3] })).faults[0]?.id, 'F3')
+    assert.equal(
+      (await verify(world, { policy: recorded, faults: [f3], reader: Reader.nobody })).outcome,
+      'INSUFFICIENT',
+    )
+  })
+
+  test('more files than the limit are refused, not skipped', async () => {
+    const world = await World.create()
+    await assert.rejects(verify(world, { faults: Array.from({ length: 65 }, () => new Uint8Array([1])) }), {
+      code: 'limit-exceeded',
+    })
+  })
+})
+
+describe('recomputation', () => {
+  test('the same gives recomputed, another result is a local mismatch and no accusation', async () => {
+    const world = await World.create()
+    const same = { kind: 'same', backing: 'recomputed', because: 'again' } as const
+    const verdict = await verify(world, {
+      policy: recorded,
+      recompute: async () => ({ prepared: same, executed: same, rendered: same }),
+    })
+    for (const name of ['prepared', 'executed', 'rendered'])
+      assert.deepEqual(verdict.rows.find((row) => row.proposition === name)?.backing, ['recomputed'])
+    const wanting: Policy.Policy = {
+      ...recorded,
+      name: 'wanting',
+      requirements: { allOf: [recorded.requirements, { proposition: 'executed', backing: ['recomputed'] }] },
+    }
+    const other = await verify(world, {
+      policy: wanting,
+      recompute: async () => ({ executed: { kind: 'mismatch', because: 'other tokens' } }),
+    })
+    assert.equal(other.outcome, 'INSUFFICIENT')
+    assert.match(
+      other.rows.find((row) => row.proposition === 'executed')?.because ?? '',
+      /Mismatch\(local\): other tokens/,
+    )
+    assert.deepEqual(other.faults, [])
+  })
+})
