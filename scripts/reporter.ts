@@ -1,0 +1,59 @@
+/** reporter.ts - a node:test reporter: one line per file, every failure in full, then totals. */
+import { appendFileSync } from 'node:fs'
+import { relative } from 'node:path'
+import { inspect } from 'node:util'
+
+type Counts = { passed: number; failed: number; skipped: number; cancelled: number; todo: number }
+type Event = {
+  readonly type: string
+  readonly data: {
+    readonly name?: string
+    readonly file?: string
+    readonly nesting?: number
+    readonly line?: number
+    readonly message?: string
+    readonly skip?: string | boolean
+    readonly details?: { readonly type?: string; readonly duration_ms?: number; readonly error?: { cause?: unknown } }
+    readonly counts?: Counts
+    readonly duration_ms?: number
+  }
+}
+
+/** Where the totals go as one JSON line, so that `scripts/test.ts` can add up several runs. */
+const countsFile = process.env.ASSAY_TEST_COUNTS
+
+const shorten = (file: string | undefined) => (file === undefined ? '?' : relative(process.cwd(), file))
+
+export default async function* report(source: AsyncIterable<Event>): AsyncGenerator<string> {
+  const failures: string[] = []
+  let hasTotals = false
+  for await (const { type, data } of source) {
+    if (type === 'test:stdout' || type === 'test:stderr') yield data.message ?? ''
+    if (type === 'test:pass' && typeof data.skip === 'string' && data.skip !== '') {
+      yield `  not run: ${data.name} (${data.skip}) in ${shorten(data.file)}\n`
+    }
+    if (type === 'test:fail') {
+      const error = data.details?.error
+      // A suite fails because something in it did; that something has its own event.
+      if (data.details?.type === 'suite' && /subtest/.test(String((error as Error | undefined)?.message))) continue
+      const text = `FAILED ${shorten(data.file)}:${data.line ?? 0} ${data.name}\n${inspect(error?.cause ?? error, { depth: 6 })}\n`
+      failures.push(text)
+      yield text
+    }
+    if (type === 'test:summary' && data.counts !== undefined) {
+      const { passed, failed, skipped, cancelled } = data.counts
+      if (data.file !== undefined) {
+        const seconds = ((data.duration_ms ?? 0) / 1000).toFixed(2)
+        const rest = `${skipped > 0 ? `, ${skipped} not run` : ''}${failed + cancelled > 0 ? `, ${failed + cancelled} FAILED` : ''}`
+        yield `  ${shorten(data.file)}: ${passed} passed${rest} (${seconds} s)\n`
+        continue
+      }
+      hasTotals = true
+      if (failures.length > 1)
+        yield `\n${failures.length} failures:\n${failures.map((text) => `  ${text.split('\n')[0]}`).join('\n')}\n`
+      yield `tests ${passed + failed + skipped + cancelled}\npass ${passed}\nfail ${failed + cancelled}\nskipped ${skipped}\n`
+      if (countsFile) appendFileSync(countsFile, `${JSON.stringify({ passed, failed: failed + cancelled, skipped })}\n`)
+    }
+  }
+  if (!hasTotals) yield 'the test run ended without totals\n'
+}

@@ -1,0 +1,172 @@
+/**
+ * test.ts - runs the tests in tiers and adds them up.
+ *
+ *     npm test                    quick, contracts, whole (tests/e2e, tests/crash, contracts/driver)
+ *     npm test -- quick           quick only: under a minute on two cores
+ *     npm test -- src/protocol    quick tests whose path contains the words given
+ *     npm run test:contracts      contracts only (scripts/test-contracts.ts)
+ *     npm run test:long           everything, tests/long too, with long property tests
+ */
+import { spawn } from 'node:child_process'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, dirname, join } from 'node:path'
+
+type Counts = { readonly passed: number; readonly failed: number; readonly skipped: number }
+type Tier = { readonly name: string; readonly counts: Counts; readonly seconds: number; readonly note?: string }
+
+const root = join(import.meta.dirname, '..')
+const none: Counts = { passed: 0, failed: 0, skipped: 0 }
+
+/** Runs a program, its output shown as it comes; returns exit code and, on request, what it printed. */
+function execute(
+  command: string,
+  args: readonly string[],
+  options: { cwd: string; env?: NodeJS.ProcessEnv; keepOutput?: boolean },
+) {
+  return new Promise<{ code: number; output: string }>((resolve) => {
+    const child = spawn(command, args, {
+      cwd: options.cwd,
+      env: { ...process.env, ...options.env },
+      stdio: ['ignore', options.keepOutput ? 'pipe' : 'inherit', 'inherit'],
+    })
+    let output = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      output += chunk
+      process.stdout.write(chunk)
+    })
+    child.on('error', (error) => {
+      console.error(`test: could not start ${command}: ${error.message}`)
+      resolve({ code: 1, output })
+    })
+    child.on('close', (code) => resolve({ code: code ?? 1, output }))
+  })
+}
+
+/** Test files of the tree, relative to the root, sorted. */
+function filesOf(isWanted: (path: string) => boolean): string[] {
+  const patterns = ['src', 'apps', 'tests', 'contracts', 'models', 'scripts', 'bench', 'examples'].flatMap((folder) => [
+    `${folder}/**/*.test.ts`,
+    `${folder}/**/*.fuzz.ts`,
+  ])
+  return globSync(patterns, { cwd: root, exclude: (name) => /(^|\/)(node_modules|dist|out|cache)$/.test(String(name)) })
+    .map((path) => path.replaceAll('\\', '/'))
+    .filter(isWanted)
+    .sort()
+}
+
+async function runNodeTests(
+  name: string,
+  files: readonly string[],
+  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number },
+): Promise<Tier> {
+  if (files.length === 0) return { name, counts: none, seconds: 0, note: 'no files' }
+  console.log(`\n== ${name}: ${files.length} files`)
+  const startedMs = performance.now()
+  const folder = mkdtempSync(join(tmpdir(), 'assay-test-'))
+  const countsFile = join(folder, 'counts')
+  const { code } = await execute(
+    process.execPath,
+    [
+      '--test',
+      `--test-concurrency=${options.concurrency}`,
+      `--test-timeout=${options.timeoutMs}`,
+      '--test-reporter=./scripts/reporter.ts',
+      ...files,
+    ],
+    {
+      cwd: root,
+      env: {
+        ASSAY_TEST_COUNTS: countsFile,
+        ...(options.fuzzRuns === undefined
+          ? {}
+          : { ASSAY_FUZZ_RUNS: process.env.ASSAY_FUZZ_RUNS ?? String(options.fuzzRuns) }),
+      },
+    },
+  )
+  const counts: Counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : none
+  rmSync(folder, { recursive: true, force: true })
+  const seconds = (performance.now() - startedMs) / 1000
+  // A run that fails without a failed test (a crash of the runner, a file that does not load) still counts as one failure.
+  return { name, seconds, counts: code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts }
+}
+
+/** The forge binary of this machine, when its package is installed. */
+function findForge(): string | undefined {
+  const cpu = process.arch === 'x64' ? 'amd64' : process.arch
+  const path = join(root, `node_modules/@foundry-rs/forge-${process.platform}-${cpu}/bin/forge`)
+  return existsSync(path) ? path : undefined
+}
+
+async function runContracts(): Promise<Tier> {
+  const name = 'contracts'
+  if (!existsSync(join(root, 'contracts/foundry.toml')))
+    return { name, counts: none, seconds: 0, note: 'no contracts/foundry.toml' }
+  const forge = findForge()
+  if (forge === undefined) {
+    const note = `NOT RUN: no forge for ${process.platform}-${process.arch} among the installed packages`
+    console.log(`\n!! contracts ${note}`)
+    return { name, counts: { ...none, skipped: 1 }, seconds: 0, note }
+  }
+  console.log('\n== contracts: forge test')
+  const startedMs = performance.now()
+  // The compiler is a script started through `env node`: it must find this Node.js first.
+  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`
+  const { code, output } = await execute(forge, ['test', '--offline', '--color=never'], {
+    cwd: join(root, 'contracts'),
+    env: { PATH: path },
+    keepOutput: true,
+  })
+  const totals = /(\d+) tests passed, (\d+) failed, (\d+) skipped \(/.exec(output)
+  const counts = totals ? { passed: Number(totals[1]), failed: Number(totals[2]), skipped: Number(totals[3]) } : none
+  const seconds = (performance.now() - startedMs) / 1000
+  return { name, seconds, counts: code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts }
+}
+
+const isWhole = (path: string) => /^(tests\/(e2e|crash)|contracts\/driver)\//.test(path)
+const isLong = (path: string) => path.startsWith('tests/long/')
+
+async function main(): Promise<number> {
+  const given = process.argv.slice(2)
+  const flags = new Set(given.filter((word) => word.startsWith('--')))
+  const words = given.filter((word) => !word.startsWith('--'))
+  const unknown = [...flags].filter((flag) => flag !== '--long')
+  if (unknown.length > 0) {
+    console.error(`test: unknown ${unknown.join(' ')}; there are: quick, --long, or parts of paths`)
+    return 2
+  }
+  const paths = words.filter((word) => word !== 'quick')
+  const isEverything = flags.size === 0 && words.length === 0
+  const isLongRun = flags.has('--long')
+
+  const tiers: Tier[] = []
+  const isQuick = (path: string) => !isLong(path) && !isWhole(path)
+  const files = paths.length === 0 ? filesOf(isQuick) : filesOf((path) => paths.some((part) => path.includes(part)))
+  if (files.length === 0) {
+    console.error(`test: no test file matches ${paths.join(' ')}`)
+    return 2
+  }
+  const timeoutMs = isLongRun ? 1_800_000 : 180_000
+  tiers.push(
+    await runNodeTests('quick', files, { timeoutMs, concurrency: 2, ...(isLongRun ? { fuzzRuns: 5_000 } : {}) }),
+  )
+  if (isEverything || isLongRun) tiers.push(await runContracts())
+  // Whole-system tests start several processes each: one file at a time on two cores.
+  if (isEverything || isLongRun)
+    tiers.push(await runNodeTests('whole', filesOf(isWhole), { timeoutMs: 600_000, concurrency: 1 }))
+  if (isLongRun) tiers.push(await runNodeTests('long', filesOf(isLong), { timeoutMs: 3_600_000, concurrency: 1 }))
+
+  console.log('')
+  for (const { name, counts, seconds, note } of tiers) {
+    const rest = `${counts.skipped > 0 ? `, ${counts.skipped} not run` : ''}${note === undefined ? '' : ` - ${note}`}`
+    console.log(
+      `${name.padEnd(10)} ${seconds.toFixed(1).padStart(7)} s  ${counts.passed} passed, ${counts.failed} failed${rest}`,
+    )
+  }
+  const sum = (key: keyof Counts) => tiers.reduce((total, tier) => total + tier.counts[key], 0)
+  const skipped = sum('skipped')
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+  return sum('failed') > 0 ? 1 : 0
+}
+
+process.exitCode = await main()
