@@ -1,0 +1,123 @@
+/** chain.ts - one block of the fixed world, with state tries made by another implementation (@ethereumjs/mpt). */
+import { createMerkleProof, createMPT, type MerklePatriciaTrie } from '@ethereumjs/mpt'
+import * as Header from '../../src/chain/Header.ts'
+import * as Layout from '../../src/chain/Layout.ts'
+import * as Rlp from '../../src/chain/Rlp.ts'
+import type * as Bundle from '../../src/protocol/Bundle.ts'
+import * as Bytes from '../../src/protocol/Bytes.ts'
+import * as Cose from '../../src/protocol/Cose.ts'
+import { hex, plain, type VectorFile } from './cases.ts'
+import * as World from './world.ts'
+
+const { crypto } = World
+const zero = (length: number) => new Uint8Array(length)
+const integer = (value: bigint) => Rlp.fromInteger(value)
+
+/** A storage trie of some words, among others that make its paths longer. */
+async function storage(words: readonly (readonly [slot: Uint8Array, word: Uint8Array])[]): Promise<MerklePatriciaTrie> {
+  const trie = await createMPT({ useKeyHashing: true })
+  const others = Array.from({ length: 20 }, (_, i) => [World.digest(`slot ${i}`), World.digest(`word ${i}`)] as const)
+  for (const [slot, word] of [...others, ...words]) await trie.put(slot, Rlp.encode(integer(Bytes.toBigInt(word))))
+  return trie
+}
+
+const operatorWord = (operator: Uint8Array, above: bigint) => Bytes.u256(Bytes.toBigInt(operator) | (above << 160n))
+
+const keySlots = Layout.keyRecordSlots(crypto, World.nodeId, World.head.keyEpoch)
+const recordSlots = Layout.logRecordSlots(crypto, World.logId)
+const stepSlots = Layout.stepSlots(crypto, World.logId, World.size)
+// Role node, valid from block 900 and not ended.
+const keyWord = operatorWord(World.nodeOperator, 1n | (900n << 8n))
+const registry = await storage([
+  [keySlots[0], Cose.keyId(crypto, World.node.publicKey)],
+  [keySlots[1], keyWord],
+])
+// 600 blocks to a pledge's deadline; the step was anchored in block 1010.
+const anchorLog = await storage([
+  [recordSlots[0], Cose.keyId(crypto, World.log.publicKey)],
+  [recordSlots[1], operatorWord(World.logOperator, 600n)],
+  [stepSlots[0], World.root],
+  [stepSlots[1], Bytes.u256(1010n)],
+])
+
+export const codeHashes = { nodeRegistry: World.digest('registry code'), anchorLog: World.digest('anchor log code') }
+const state = await createMPT({ useKeyHashing: true })
+const account = (storageRoot: Uint8Array, codeHash: Uint8Array) =>
+  Rlp.encode([Uint8Array.of(1), zero(0), storageRoot, codeHash])
+for (let i = 0; i < 20; i++) {
+  await state.put(
+    World.digest(`account ${i}`).slice(0, 20),
+    account(World.digest(`root ${i}`), World.digest(`code ${i}`)),
+  )
+}
+await state.put(World.registry, account(registry.root(), codeHashes.nodeRegistry))
+await state.put(World.anchorLog, account(anchorLog.root(), codeHashes.anchorLog))
+
+export const header = Rlp.encode([
+  World.digest('parent'),
+  World.digest('ommers'),
+  zero(20),
+  state.root(),
+  World.digest('transactions'),
+  World.digest('receipts'),
+  zero(256),
+  zero(0),
+  integer(1020n),
+  integer(30_000_000n),
+  zero(0),
+  integer(1_790_000_100n),
+  zero(0),
+  zero(32),
+  zero(8),
+  integer(7n),
+])
+
+/** The chain piece of the complete bundle: records of node and log, and the step of its checkpoint. */
+export const piece: Bundle.ChainPiece = {
+  header,
+  blockHash: Header.hash(crypto, header),
+  registry: {
+    account: await createMerkleProof(state, World.registry),
+    word0: await createMerkleProof(registry, keySlots[0]),
+    word1: await createMerkleProof(registry, keySlots[1]),
+  },
+  anchorLog: {
+    account: await createMerkleProof(state, World.anchorLog),
+    record0: await createMerkleProof(anchorLog, recordSlots[0]),
+    record1: await createMerkleProof(anchorLog, recordSlots[1]),
+    step0: await createMerkleProof(anchorLog, stepSlots[0]),
+    step1: await createMerkleProof(anchorLog, stepSlots[1]),
+  },
+}
+
+export function chainFile(): VectorFile {
+  const { chainId, registry: address, anchorLog: log, nodeId, logId, size, root } = World
+  return {
+    description:
+      'The chain piece of the complete bundle with what it is about and what it shows: storage slots, words, code hashes, block.',
+    spec: 'spec/bundle.md section 1; spec/contracts.md',
+    cases: [
+      {
+        name: 'records of node and log, and the step of the checkpoint',
+        subject: plain({
+          chainId,
+          registry: address,
+          nodeId,
+          keyEpoch: World.head.keyEpoch,
+          anchorLog: log,
+          logId,
+          size,
+        }),
+        piece: plain(piece),
+        slots: plain({ keyRecord: keySlots, logRecord: recordSlots, step: stepSlots }),
+        nodeKeyId: hex(Cose.keyId(crypto, World.node.publicKey)),
+        nodeWord: hex(keyWord),
+        logKeyId: hex(Cose.keyId(crypto, World.log.publicKey)),
+        root: hex(root),
+        blockNumber: '1020',
+        anchoredInBlock: '1010',
+        codeHashes: plain(codeHashes),
+      },
+    ],
+  }
+}
