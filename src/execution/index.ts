@@ -1,0 +1,12 @@
+/** `assay/execution` - what a request becomes, what is drawn, and what the answer's bytes are: pure, the same for node and reader. */
+export * as BadRequest from './BadRequest.ts'
+export * as Chat from './Chat.ts'
+export * as Generate from './Generate.ts'
+export * as Json from './Json.ts'
+export * as Profiles from './Profiles.ts'
+export * as Recompute from './Recompute.ts'
+export * as Render from './Render.ts'
+export * as Sampler from './Sampler.ts'
+export * as Tensor from './Tensor.ts'
+export * as Tokenizer from './Tokenizer.ts'
+export * as Utf8Decoder from './Utf8Decoder.ts'
