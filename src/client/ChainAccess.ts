@@ -2,6 +2,7 @@
  * ChainAccess.ts - how a client sees its chain: its own RPC endpoint, believed only as far as `chain/Rpc.ts` can check it.
  */
 import type * as ChainPiece from '../chain/ChainPiece.ts'
+import type * as Records from '../chain/Records.ts'
 import * as Rpc from '../chain/Rpc.ts'
 import type * as TrustAnchors from '../chain/TrustAnchors.ts'
 import * as Bytes from '../protocol/Bytes.ts'
@@ -19,6 +20,8 @@ export type ChainAccess = {
   readonly chainId: bigint
   /** Newest block, and the canonical hashes of the asked numbers (numbers that do not exist yet are left out). */
   view(numbers: readonly bigint[]): Promise<ChainView>
+  /** The record of a node's key at the newest block, by state proof; undefined if the chain has none. */
+  keyRecord(query: Pick<PieceQuery, 'nodeId' | 'keyEpoch'>): Promise<Records.KeyRecord | undefined>
   /** The proofs, at the finalized block if the record is there already, else at the newest. */
   piece(query: PieceQuery): Promise<{
     readonly piece: ChainPiece.ChainPiece
@@ -44,6 +47,21 @@ export function overRpc(
         blocks.push({ number, hash: header.hash })
       }
       return { chainId: rpc.chainId, newest: newest.number, blocks }
+    },
+    async keyRecord({ nodeId, keyEpoch }) {
+      try {
+        const request = {
+          nodeRegistry: anchors.nodeRegistry,
+          nodeId,
+          keyEpoch,
+          block: 'latest',
+          log: undefined,
+        } as const
+        return (await Rpc.fetchChainPiece(crypto, rpc, request)).facts.registry.keyRecord
+      } catch (error) {
+        if (error instanceof Rpc.NotOnChainError && error.what === 'key-record') return undefined
+        throw error
+      }
     },
     async piece(query) {
       const request = (block: Rpc.Block): Rpc.PieceRequest => ({

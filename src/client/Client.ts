@@ -1,13 +1,17 @@
 /**
  * Client.ts - calls a gateway and hands out answers only against a verdict. Source: spec/wire.md, spec/verdict.md.
  */
+import * as Header from '../chain/Header.ts'
+import * as Profiles from '../execution/Profiles.ts'
 import * as Bundle from '../protocol/Bundle.ts'
 import * as Bytes from '../protocol/Bytes.ts'
-import type * as Cose from '../protocol/Cose.ts'
+import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
-import { PolicyError, UsageError } from '../protocol/errors.ts'
+import { BaseError, PolicyError, UsageError } from '../protocol/errors.ts'
+import { roles } from '../protocol/Identity.ts'
 import type { Terms } from '../protocol/Order.ts'
 import * as Pledge from '../protocol/Pledge.ts'
+import * as Integrity from '../verify/Integrity.ts'
 import * as Policy from '../verify/Policy.ts'
 import { strict } from '../verify/policies.ts'
 import type { Reader } from '../verify/Reader.ts'
@@ -15,6 +19,7 @@ import * as Verdict from '../verify/Verdict.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import * as Exchange from './Exchange.ts'
 import * as Graded from './Graded.ts'
+import { readText } from './limitedBody.ts'
 import * as NodeInfo from './NodeInfo.ts'
 import * as Raising from './Raising.ts'
 import { type AnchorStore, maxPending, type PendingStore } from './Stores.ts'
@@ -58,15 +63,25 @@ export const defaultTerms: Terms = Object.freeze({ parties: Object.freeze(['node
 export const defaultPolicy: Policy.Policy = strict
 const nobody: Names = Object.freeze({ witnesses: [], operators: [], rewrites: [] })
 
+/** What one round over the pending receipts came to; hashes in hex. */
+export type PendingReport = {
+  readonly final: readonly string[]
+  readonly pending: readonly string[]
+  readonly failed: readonly { readonly receiptHash: string; readonly code: string }[]
+}
+
 export type Client = {
+  readonly baseUrl: string
+  /** Under which this client asks; the default of its verdicts. */
+  readonly policy: Policy.Policy
   /** What the node says of itself, after the checks that come before anything is sent. */
   info(): Promise<NodeInfo.NodeInfo>
   /** Sends exact bytes to an endpoint; the answer's chunks are graded. */
   call(target: string, body: Uint8Array, options?: CallOptions): Promise<Graded.Graded<Exchange.Answer>>
   /** Verdict on any bundle as this client sees it now. */
   verdict(bundle: Uint8Array, policy?: Policy.Policy): Promise<Verdict.Verdict>
-  /** Raises the anchoring of all pending receipts once; gives the number still pending. */
-  raisePending(): Promise<number>
+  /** Raises the anchoring of all pending receipts once; what became final leaves the store. */
+  raisePending(): Promise<PendingReport>
   /** Raises one bundle as far as possible now. */
   raise(
     bundle: Uint8Array,
@@ -100,13 +115,27 @@ export function create(options: Options): Client {
 
   async function info(): Promise<NodeInfo.NodeInfo> {
     if (cached !== undefined) return cached
-    const response = await fetch(new URL('/.well-known/assay.json', baseUrl), { redirect: 'error' })
-    const text = await response.text()
-    if (!response.ok || text.length > NodeInfo.maxBytes) throw new NodeInfo.NodeInfoError(`status ${response.status}`)
-    const read = NodeInfo.parse(text)
+    const response = await fetch(new URL('/.well-known/assay.json', baseUrl), {
+      redirect: 'error',
+      signal: AbortSignal.timeout(Exchange.besideTimeoutMs),
+    })
+    if (!response.ok) throw new Exchange.GatewayError(response.status, 'no_description', undefined)
+    const read = NodeInfo.parse(await readText(response, NodeInfo.maxBytes))
     await assertTrustedChain(read)
+    await assertRegistered(read)
     cached = read
     return read
+  }
+
+  /** With a view of the chain: the key that will sign is the registered one of that node, or nothing is sent. */
+  async function assertRegistered(read: NodeInfo.NodeInfo): Promise<void> {
+    if (options.chain === undefined) return
+    const record = await options.chain.keyRecord({ nodeId: read.nodeId, keyEpoch: read.keyEpoch })
+    const keyId = Cose.keyId(crypto, read.publicKey)
+    if (record === undefined) throw new UnregisteredKeyError('the chain has no record of it')
+    if (!Bytes.equal(record.keyId, keyId)) throw new UnregisteredKeyError('the record names another key')
+    if (record.role !== roles.node) throw new UnregisteredKeyError('the record is for another role')
+    if (record.validUntilBlock !== 0n) throw new UnregisteredKeyError('the record has an end')
   }
 
   /** Nothing is sent to a node whose chain and contracts this reader did not name. */
@@ -126,6 +155,7 @@ export function create(options: Options): Client {
     const parsed = Bundle.parse(bundle)
     const numbers: bigint[] = []
     if (parsed.pledge !== undefined) numbers.push(Pledge.parse(parsed.pledge.words).issuedAtBlock)
+    if (parsed.chain !== undefined) numbers.push(Header.parse(parsed.chain.header).number)
     try {
       return { ...base, view: await options.chain.view(numbers) }
     } catch {
@@ -134,13 +164,17 @@ export function create(options: Options): Client {
     }
   }
 
-  async function verdict(bundle: Uint8Array, asked: Policy.Policy = policy): Promise<Verdict.Verdict> {
+  async function verdict(
+    bundle: Uint8Array,
+    asked: Policy.Policy = policy,
+    recompute: Verdict.Options['recompute'] = options.recompute,
+  ): Promise<Verdict.Verdict> {
     return Verdict.verify(crypto, {
       bundle,
       reader: await reader(bundle),
       policy: asked,
       nowSeconds: BigInt(Math.floor(now() / 1000)),
-      ...(options.recompute === undefined ? {} : { recompute: options.recompute }),
+      ...(recompute === undefined ? {} : { recompute }),
     })
   }
 
@@ -184,39 +218,62 @@ export function create(options: Options): Client {
       },
     )
     let bytes = Bundle.serialize(Raising.withoutStrangers(crypto, answer.bundle, names.witnesses))
+    // Signatures, order and exact bytes before anybody sees text; throws `Integrity.StepError`.
+    await Integrity.check({ crypto, bundle: Bundle.parse(bytes), exactProfiles: Profiles.exact })
+    const recompute = once(options.recompute)
     await pending.save(answer.receiptHash, bytes)
     return Graded.create<Exchange.Answer>({
       value: answer,
       receiptHash: answer.receiptHash,
       bundle: () => bytes,
-      verdict: (asked) => verdict(bytes, asked),
+      policy,
+      verdict: (asked) => verdict(bytes, asked, recompute),
       raise: async () => {
         const raised = await raise(bytes)
-        if (!raised.changed) return false
-        const isNew = !Bytes.equal(raised.bundle, bytes)
+        const isNew = raised.changed && !Bytes.equal(raised.bundle, bytes)
         bytes = raised.bundle
-        if (isNew) await pending.save(answer.receiptHash, bytes)
-        return false
+        if (raised.isFinal) await pending.remove(answer.receiptHash)
+        else if (isNew) await pending.save(answer.receiptHash, bytes)
       },
       sleep,
       now,
     })
   }
 
-  async function raisePending(): Promise<number> {
-    let left = 0
-    for (const receiptHash of await pending.list()) {
-      const bytes = await pending.load(receiptHash)
-      if (bytes === undefined) continue
-      const raised = await raise(bytes)
-      if (raised.changed) await pending.save(receiptHash, raised.bundle)
-      if (raised.isFinal) await pending.remove(receiptHash)
-      else left++
+  async function raisePending(): Promise<PendingReport> {
+    const report = {
+      final: [] as string[],
+      pending: [] as string[],
+      failed: [] as { receiptHash: string; code: string }[],
     }
-    return left
+    for (const receiptHash of await pending.list()) {
+      try {
+        const bytes = await pending.load(receiptHash)
+        if (bytes === undefined) continue
+        const raised = await raise(bytes)
+        if (raised.isFinal) await pending.remove(receiptHash)
+        else if (raised.changed && !Bytes.equal(raised.bundle, bytes)) await pending.save(receiptHash, raised.bundle)
+        ;(raised.isFinal ? report.final : report.pending).push(receiptHash)
+      } catch (error) {
+        // One receipt that cannot rise must not hold back the others; it stays for its holder to look at.
+        if (!BaseError.isInstance(error)) throw error
+        report.failed.push({ receiptHash, code: error.code })
+      }
+    }
+    return report
   }
 
-  return { info, call, verdict, raisePending, raise }
+  return { baseUrl, policy, info, call, verdict: (bundle, asked) => verdict(bundle, asked), raisePending, raise }
+}
+
+/** Running a model again gives the same each time, however often a verdict is asked for while anchoring rises. */
+function once(recompute: Verdict.Options['recompute']): Verdict.Options['recompute'] {
+  if (recompute === undefined) return undefined
+  let result: ReturnType<typeof recompute> | undefined
+  return (bundle, facts) => {
+    result ??= recompute(bundle, facts)
+    return result
+  }
 }
 
 /** The manifest hash of the model that the request names, so that the order binds it; 32 zero bytes if the node does not list it. */
@@ -240,6 +297,17 @@ export class UntrustedChainError extends PolicyError<'untrusted-chain'> {
     super('untrusted-chain', 'The node is on a chain or on contracts that you have not named; nothing was sent.', {
       facts: [`Chain: ${chainId}`],
       docsPath: 'spec/bundle.md',
+    })
+  }
+}
+
+/** The key that would sign is not the node's registered one: nothing was sent. */
+export class UnregisteredKeyError extends PolicyError<'unregistered-key'> {
+  override readonly name = 'Client.UnregisteredKeyError'
+  constructor(problem: string) {
+    super('unregistered-key', "The node's key is not registered as it says; nothing was sent.", {
+      facts: [`Problem: ${problem}`],
+      docsPath: 'spec/contracts.md',
     })
   }
 }

@@ -1,19 +1,24 @@
 /**
  * Exchange.ts - one call: order out, answer and receipt in, a bundle of everything that came. Source: spec/wire.md, spec/order.md.
  *
- * It judges nothing. It refuses only what cannot be a receipt of this call; the verdict is made from the bundle.
+ * It grades nothing. It refuses what cannot be a receipt of this call: leaves that do not add up to the signed root, bytes
+ * that are not the committed ones. The verdict is made from the bundle.
  */
 import * as Body from '../protocol/Body.ts'
 import * as Bundle from '../protocol/Bundle.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import * as Claims from '../protocol/Claims.ts'
 import * as ClaimsTree from '../protocol/ClaimsTree.ts'
 import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import { UnavailableError, VerificationError } from '../protocol/errors.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Order from '../protocol/Order.ts'
+import * as Pledge from '../protocol/Pledge.ts'
+import * as Slot from '../protocol/Slot.ts'
 import * as Sse from '../protocol/Sse.ts'
 import * as Wire from '../protocol/Wire.ts'
+import { eachPart, readAll } from './limitedBody.ts'
 import type { NodeInfo } from './NodeInfo.ts'
 
 /** What the client brings to a call. */
@@ -56,6 +61,8 @@ export type Answer = {
 
 /** Largest answer read: as large as a bundle may be. */
 export const maxAnswerBytes = Bundle.maxBytes
+/** How long the small answers beside a call may take: they come from the gateway's memory. */
+export const besideTimeoutMs = 10_000
 /** How long an order stays good. */
 const orderSeconds = 300n
 
@@ -117,7 +124,7 @@ async function makeOrder({ crypto, info, signer, random, nowSeconds }: Parts, re
 
 async function readUnary(response: Response): Promise<Read> {
   const parts: Uint8Array[] = []
-  await eachPart(response, (part) => parts.push(part))
+  await eachPart(response, maxAnswerBytes, (part) => parts.push(part))
   const values = new Map<string, string>()
   for (const [name, header] of Object.entries(Wire.responseHeaders)) {
     const value = response.headers.get(header)
@@ -129,7 +136,7 @@ async function readUnary(response: Response): Promise<Read> {
 async function readStream(response: Response, onData: ((data: string) => void) | undefined): Promise<Read> {
   const parser = Sse.createParser()
   const items: Sse.Item[] = []
-  await eachPart(response, (part) => {
+  await eachPart(response, maxAnswerBytes, (part) => {
     for (const item of parser.push(part)) {
       items.push(item)
       if (item.type === 'chunk' && item.event !== Sse.receiptEvent) onData?.(Bytes.toUtf8(item.data))
@@ -138,22 +145,6 @@ async function readStream(response: Response, onData: ((data: string) => void) |
   parser.finish()
   const { chunks, comments } = Sse.collect(items)
   return { chunks, values: new Map([...comments].map(([name, value]) => [name.replace(/^assay-/, ''), value])) }
-}
-
-async function eachPart(response: Response, take: (part: Uint8Array) => void): Promise<void> {
-  if (response.body === null) return
-  const reader = response.body.getReader()
-  let total = 0
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return
-    total += value.length
-    if (total > maxAnswerBytes) {
-      await reader.cancel()
-      throw new ReceiptError('answer-too-large', `The answer is larger than ${maxAnswerBytes} bytes.`)
-    }
-    take(value)
-  }
 }
 
 async function assemble(
@@ -179,6 +170,7 @@ async function assemble(
   const disclosed = new Map(
     [...values].map(([slot, value]) => [slot, { salt: ClaimsTree.slotSalt(salts, slot, parsed.modeBits), value }]),
   )
+  assertRoot(crypto, parsed.claimsRoot, disclosed)
   const leaves = await fetchLeaves(parts, receiptHash, readToken)
   const salt = (name: Body.Name) => salts[Body.saltIndexOf(name)] as Uint8Array
   const bodies: NonNullable<Bundle.Bundle['bodies']> = {
@@ -192,7 +184,7 @@ async function assemble(
       : { output: { salt: salt('output'), leaves: leaves.output } }),
   }
   const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
-  const log = info.logs[0]
+  const log = logOf(info, pledgePiece?.words)
   const bundle: Bundle.Bundle = {
     receipt: { head, signature },
     disclosed,
@@ -202,7 +194,36 @@ async function assemble(
     keys: { node: info.publicKey, ...(pledgePiece === undefined || log === undefined ? {} : { log: log.publicKey }) },
     bodies,
   }
+  assertResponse(crypto, bundle)
   return { status: read.status, mediaType: read.mediaType, chunks: read.chunks, receiptHash, bundle, readToken }
+}
+
+/** The node's log that gave the pledge. */
+function logOf(info: NodeInfo, words: Uint8Array | undefined): NodeInfo['logs'][number] | undefined {
+  if (words === undefined) return undefined
+  const { logId } = Pledge.parse(words)
+  return info.logs.find((log) => Bytes.equal(log.logId, logId))
+}
+
+/** All sixteen leaves, rebuilt from this call's own secret and nonce, must be what the node signed. */
+function assertRoot(crypto: Crypto, signedRoot: Uint8Array, disclosed: Bundle.Bundle['disclosed']): void {
+  const leaves = Slot.names.map((_, slot) => {
+    const opening = disclosed.get(slot)
+    return opening === undefined
+      ? ClaimsTree.unusedLeaf(crypto, slot)
+      : ClaimsTree.leaf(crypto, slot, opening.salt, opening.value)
+  })
+  if (!Bytes.equal(ClaimsTree.root(crypto, leaves), signedRoot))
+    throw new ReceiptError('claims-root-differs', 'The claims do not add up to what the node signed for this call.')
+}
+
+/** Bytes that only this reader saw accuse nobody: something on the way may have changed them. */
+function assertResponse(crypto: Crypto, bundle: Bundle.Bundle): void {
+  const value = bundle.disclosed.get(Body.slotOf('response'))?.value
+  const body = bundle.bodies?.response
+  if (value === undefined || body === undefined) return
+  const claim = Claims.decode('response', value)
+  if (!Bytes.equal(Body.root(crypto, body.salt, body.leaves), claim.root)) throw new ResponseMismatchError()
 }
 
 async function fetchClaims(
@@ -225,14 +246,13 @@ async function fetchWithToken(parts: Parts, path: string, readToken: Uint8Array)
   const response = await parts.fetch(new URL(path, parts.baseUrl), {
     headers: { authorization: `Bearer ${Bytes.toHex(readToken)}` },
     redirect: 'error',
+    signal: AbortSignal.timeout(besideTimeoutMs),
   })
   if (!response.ok) {
     await response.body?.cancel()
     return undefined
   }
-  const pieces: Uint8Array[] = []
-  await eachPart(response, (part) => pieces.push(part))
-  return Bytes.concat(...pieces)
+  return readAll(response, Wire.maxLeavesBytes)
 }
 
 /** The code of an OpenAI-shaped error, never its message: a message could repeat the prompt. */
@@ -266,17 +286,23 @@ export class GatewayError extends UnavailableError<'gateway-refused'> {
   }
 }
 
-export type ReceiptErrorCode =
-  | 'receipt-missing'
-  | 'receipt-incomplete'
-  | 'receipt-repeated'
-  | 'answer-too-large'
-  | 'claims-missing'
+export type ReceiptErrorCode = 'receipt-missing' | 'receipt-incomplete' | 'claims-missing' | 'claims-root-differs'
 
 /** The answer's receipt is not there or not whole. */
 export class ReceiptError extends VerificationError<ReceiptErrorCode> {
   override readonly name = 'Exchange.ReceiptError'
   constructor(code: ReceiptErrorCode, message: string) {
     super(code, message, { docsPath: 'spec/wire.md' })
+  }
+}
+
+/** `Mismatch(local)`: the bytes that arrived are not those of the receipt; who changed them is not known, and nobody is accused. */
+export class ResponseMismatchError extends VerificationError<'response-mismatch'> {
+  override readonly name = 'Exchange.ResponseMismatchError'
+  constructor() {
+    super('response-mismatch', 'Mismatch(local): the bytes that arrived are not those that the receipt commits to.', {
+      facts: ['Slot: response'],
+      docsPath: 'spec/verdict.md',
+    })
   }
 }

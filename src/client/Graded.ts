@@ -3,21 +3,20 @@
  */
 import { PolicyError, UsageError } from '../protocol/errors.ts'
 import type { Policy } from '../verify/Policy.ts'
-import { strict } from '../verify/policies.ts'
 import type { Verdict } from '../verify/Verdict.ts'
 
 /**
  * A value together with the bundle that stands behind it. There is no property that holds the value: ask with a policy
- * (`meets`), or say in the code that nobody checks (`unchecked`).
+ * (`meets`), or say in the code that no policy is asked (`unchecked`).
  */
 export type Graded<T> = {
   /** Hash of the receipt, 64 hex digits. */
   readonly receiptHash: string
   /** The `.receipt` file as it is now; it grows while anchoring rises. */
   bundle(): Uint8Array
-  /** Computes a verdict on the present bundle, without giving the value. */
+  /** Computes a verdict on the present bundle, without giving the value. Default: the policy under which the client asks (strict unless it was made with another). */
   verdict(policy?: Policy): Promise<Verdict>
-  /** The value, if the bundle meets the policy (default: strict). Waits up to `waitSeconds` (default 0) for anchoring to rise. */
+  /** The value, if the bundle meets the policy (default as above). Waits up to `waitSeconds` (default 0) for anchoring to rise. */
   meets(
     policy?: Policy,
     options?: { readonly waitSeconds?: number; readonly onVerdict?: (verdict: Verdict) => void },
@@ -35,16 +34,17 @@ export function create<T>(parts: {
   readonly receiptHash: string
   readonly bundle: () => Uint8Array
   readonly verdict: (policy: Policy) => Promise<Verdict>
-  readonly raise: () => Promise<boolean>
+  readonly raise: () => Promise<void>
+  readonly policy: Policy
   readonly sleep: (ms: number) => Promise<void>
   readonly now: () => number
 }): Graded<T> {
   return {
     receiptHash: parts.receiptHash,
     bundle: parts.bundle,
-    verdict: (policy = strict) => parts.verdict(policy),
+    verdict: (policy = parts.policy) => parts.verdict(policy),
     unchecked: () => parts.value,
-    async meets(policy = strict, options = {}) {
+    async meets(policy = parts.policy, options = {}) {
       const waitSeconds = options.waitSeconds ?? 0
       if (!(waitSeconds >= 0 && waitSeconds <= maxWaitSeconds)) throw new WaitError()
       const until = parts.now() + waitSeconds * 1000
@@ -53,7 +53,8 @@ export function create<T>(parts: {
         options.onVerdict?.(verdict)
         if (verdict.outcome === 'MEETS') return parts.value
         if (verdict.outcome !== 'INSUFFICIENT' || parts.now() >= until) throw new NotMetError(verdict)
-        if (!(await parts.raise())) await parts.sleep(Math.min(pollMs, Math.max(0, until - parts.now())))
+        await parts.raise()
+        await parts.sleep(Math.min(pollMs, Math.max(0, until - parts.now())))
       }
     },
   }

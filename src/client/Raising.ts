@@ -14,6 +14,8 @@ import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Merkle from '../protocol/Merkle.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
+import { besideTimeoutMs } from './Exchange.ts'
+import { readText } from './limitedBody.ts'
 import type { AnchorStore } from './Stores.ts'
 
 export type Parts = {
@@ -47,14 +49,14 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
   if (bundle.pledge === undefined || bundle.checkpoint !== undefined) return undefined
   const pledge = Pledge.parse(bundle.pledge.words)
   const url = new URL(`/log/${Bytes.toHex(pledge.logId)}/proof?index=${pledge.leafIndex}`, parts.baseUrl)
-  const response = await parts.fetch(url, { redirect: 'error' }).catch(() => undefined)
+  const response = await parts
+    .fetch(url, { redirect: 'error', signal: AbortSignal.timeout(besideTimeoutMs) })
+    .catch(() => undefined)
   if (response === undefined || !response.ok) {
     await response?.body?.cancel()
     return undefined
   }
-  const text = await response.text()
-  if (text.length > maxProofBytes) throw new ProofError('is too long')
-  const proof = parseProof(text)
+  const proof = parseProof(await readText(response, maxProofBytes))
   const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
   Merkle.verifyInclusion(crypto, {
     leafHash,

@@ -5,34 +5,43 @@
  * const openai = new OpenAI({ baseURL, apiKey: 'local', fetch: createFetch(client, { waitSeconds: 30 }) })
  */
 import * as Bytes from '../protocol/Bytes.ts'
-import { UsageError } from '../protocol/errors.ts'
+import { PolicyError, UsageError } from '../protocol/errors.ts'
 import type { Policy } from '../verify/Policy.ts'
-import { type Client, defaultPolicy } from './Client.ts'
+import type { Client } from './Client.ts'
 import type { Answer } from './Exchange.ts'
 
 export type Options = {
-  /** Default: strict. */
+  /** Default: the client's own, which is strict unless it was made with another. */
   readonly policy?: Policy
   /** How long anchoring may take to rise before the answer is refused. Default 0. */
   readonly waitSeconds?: number
-  /** Where calls that carry no receipt (model lists, health) go; default `globalThis.fetch`. */
+  /** Where reading (model lists, health) goes; default `globalThis.fetch`. */
   readonly fetch?: typeof globalThis.fetch
 }
 
 /** Endpoints whose answers carry a receipt. */
 const graded = /^\/v1\/chat\/completions$|^\/v2\/models\/[^/]+\/infer$/
 
-/** Makes the function; it throws `Graded.NotMetError` for anything below the policy, streams included: no text leaves before. */
+/**
+ * Makes the function; it throws `Graded.NotMetError` for anything below the policy, streams included: no text leaves before.
+ *
+ * Reading from the gateway passes through. Any other call is refused (`gradedFetch.NoReceiptError`), because its answer would
+ * come without a receipt. A client of OpenAI's that retries repeats the whole call: set its `maxRetries` to 0.
+ */
 export function createFetch(client: Client, options: Options = {}): typeof globalThis.fetch {
   const plain = options.fetch ?? globalThis.fetch
   return async (input, init) => {
     const request = new Request(input, init)
-    const { pathname } = new URL(request.url)
-    if (!graded.test(pathname)) return plain(request)
+    const { pathname, origin } = new URL(request.url)
+    if (origin !== new URL(client.baseUrl).origin) throw new OtherServerError()
+    if (!graded.test(pathname)) {
+      if (request.method !== 'GET' && request.method !== 'HEAD') throw new NoReceiptError(pathname)
+      return plain(request)
+    }
     if (request.method !== 'POST') throw new MethodError()
     const body = new Uint8Array(await request.arrayBuffer())
     const answer = await (await client.call(pathname, body, { signal: request.signal })).meets(
-      options.policy ?? defaultPolicy,
+      options.policy ?? client.policy,
       { waitSeconds: options.waitSeconds ?? 0 },
     )
     return toResponse(answer)
@@ -60,5 +69,23 @@ export class MethodError extends UsageError<'method-not-post'> {
   override readonly name = 'gradedFetch.MethodError'
   constructor() {
     super('method-not-post', 'This endpoint takes POST only.')
+  }
+}
+
+/** The request is for another server than the client's gateway. */
+export class OtherServerError extends UsageError<'other-server'> {
+  override readonly name = 'gradedFetch.OtherServerError'
+  constructor() {
+    super('other-server', "The request is for another server than the client's gateway.")
+  }
+}
+
+/** An answer from this endpoint would carry no receipt, so nothing was sent. */
+export class NoReceiptError extends PolicyError<'endpoint-without-receipt'> {
+  override readonly name = 'gradedFetch.NoReceiptError'
+  constructor(pathname: string) {
+    super('endpoint-without-receipt', 'Answers of this endpoint carry no receipt; nothing was sent.', {
+      facts: [`Endpoint: ${pathname.slice(0, 80)}`],
+    })
   }
 }
