@@ -4,7 +4,8 @@
  * test can break one thing and keep the rest true. Keys come from names; nothing here is random.
  */
 import { Header, Layout, type TrustAnchors } from 'assay/chain'
-import { createP256Signer, crypto } from 'assay/crypto/node'
+import { createP256Signer } from 'assay/crypto/noble'
+import { crypto } from 'assay/crypto/node'
 import {
   Body,
   Bundle,

@@ -11,7 +11,9 @@ import { root } from './Tree.ts'
 
 type Outputs = Readonly<Record<string, string | Uint8Array>>
 
-const pairs: readonly { readonly generator: string; readonly outputs: readonly string[] }[] = []
+const pairs: readonly { readonly generator: string; readonly outputs: readonly string[] }[] = [
+  { generator: 'scripts/generate-verdict-vectors.ts', outputs: ['vectors/policies.json', 'vectors/verdict.json'] },
+]
 
 /** The outputs that are absent or differ from what stands in the tree. */
 function stale(outputs: Outputs, read: (path: string) => Uint8Array | undefined): string[] {
