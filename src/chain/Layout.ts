@@ -1,0 +1,78 @@
+/**
+ * Layout.ts - where the contracts keep what readers prove: storage slots of NodeRegistry and AnchorLog.
+ * Source: spec/contracts.md section 5; Solidity's storage layout of mappings and structs.
+ */
+import * as Bytes from '../protocol/Bytes.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+
+/** A storage slot, 32 bytes, before hashing. */
+export type Slot = Uint8Array
+
+const position = Object.freeze({
+  registryNodes: 2n,
+  registryKeys: 3n,
+  anchorLogs: 3n,
+  anchorSteps: 4n,
+  anchorLogOfKey: 5n,
+  anchorConflicts: 6n,
+})
+
+/** The slot of AnchorLog's `instance`. */
+export function instanceSlot(): Slot {
+  return Bytes.u256(0n)
+}
+
+/** The one slot of a node's record in NodeRegistry. */
+export function nodeSlots(crypto: Crypto, nodeId: Uint8Array): readonly [Slot] {
+  return [mapped(crypto, word(nodeId), Bytes.u256(position.registryNodes))]
+}
+
+/** The two slots of a key record in NodeRegistry: keyId, then operator, role and validity. */
+export function keyRecordSlots(crypto: Crypto, nodeId: Uint8Array, keyEpoch: number): readonly [Slot, Slot] {
+  const ofNode = mapped(crypto, word(nodeId), Bytes.u256(position.registryKeys))
+  const first = mapped(crypto, Bytes.u256(BigInt(keyEpoch)), ofNode)
+  return [first, following(first, 1n)]
+}
+
+/** The first two slots of a log record in AnchorLog: keyId, then operator and pledgeBlocks. */
+export function logRecordSlots(crypto: Crypto, logId: Uint8Array): readonly [Slot, Slot] {
+  const first = mapped(crypto, word(logId), Bytes.u256(position.anchorLogs))
+  return [first, following(first, 1n)]
+}
+
+/** The slots of a log's head in AnchorLog: size, root. */
+export function logHeadSlots(crypto: Crypto, logId: Uint8Array): readonly [Slot, Slot] {
+  const first = mapped(crypto, word(logId), Bytes.u256(position.anchorLogs))
+  return [following(first, 5n), following(first, 6n)]
+}
+
+/** The two slots of an anchored step in AnchorLog: root, block number. */
+export function stepSlots(crypto: Crypto, logId: Uint8Array, size: bigint): readonly [Slot, Slot] {
+  const ofLog = mapped(crypto, word(logId), Bytes.u256(position.anchorSteps))
+  const first = mapped(crypto, Bytes.u256(size), ofLog)
+  return [first, following(first, 1n)]
+}
+
+/** The slot of AnchorLog that maps a keyId to its logId. */
+export function logOfKeySlot(crypto: Crypto, keyId: Uint8Array): Slot {
+  return mapped(crypto, word(keyId), Bytes.u256(position.anchorLogOfKey))
+}
+
+/** The slot of AnchorLog that holds the first conflicting root shown for an anchored size. */
+export function conflictSlot(crypto: Crypto, logId: Uint8Array, size: bigint): Slot {
+  const ofLog = mapped(crypto, word(logId), Bytes.u256(position.anchorConflicts))
+  return mapped(crypto, Bytes.u256(size), ofLog)
+}
+
+function mapped(crypto: Crypto, key: Uint8Array, slot: Uint8Array): Slot {
+  return crypto.keccak256(Bytes.concat(key, slot))
+}
+
+function following(slot: Slot, count: bigint): Slot {
+  return Bytes.u256((Bytes.toBigInt(slot) + count) & (2n ** 256n - 1n))
+}
+
+function word(bytes: Uint8Array): Uint8Array {
+  Bytes.assertLength(bytes, 32, 'Identifier')
+  return bytes
+}

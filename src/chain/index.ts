@@ -1,0 +1,12 @@
+/** `assay/chain` - headers, state proofs and trust anchors (pure), and the JSON-RPC side that fetches them. */
+export * as ChainPiece from './ChainPiece.ts'
+export * as Finality from './Finality.ts'
+export * as AnchorLogContract from './generated/AnchorLog.ts'
+export * as NodeRegistryContract from './generated/NodeRegistry.ts'
+export * as Header from './Header.ts'
+export * as Layout from './Layout.ts'
+export * as Records from './Records.ts'
+export * as Rlp from './Rlp.ts'
+export * as Rpc from './Rpc.ts'
+export * as StateProof from './StateProof.ts'
+export * as TrustAnchors from './TrustAnchors.ts'
