@@ -1,0 +1,64 @@
+/**
+ * ReceiptStore.ts - what a node must remember of its calls: intents before anything runs, heads before they are signed.
+ * The interface belongs to the Issuer; `ReceiptStore.behavior.ts` is its contract, and SQLite its one driver outside tests.
+ *
+ * No prompt and no completion is kept here: claims hold commitments only.
+ */
+
+/** A receipt as the node keeps it. */
+export type StoredReceipt = {
+  /** 32 bytes: SHA-256 of the public key that signs (or signed) it. */
+  readonly keyId: Uint8Array
+  readonly sequence: bigint
+  readonly receiptHash: Uint8Array
+  /** 139 bytes. */
+  readonly head: Uint8Array
+  /** dCBOR {slot: value}. */
+  readonly claims: Uint8Array
+  /** 32 bytes. */
+  readonly secret: Uint8Array
+  readonly orderHash: Uint8Array | undefined
+  readonly intent: number
+  /** Once the log holds it: signature (64), pledge words (224) and signature (64), leaf index. */
+  readonly released: Released | undefined
+}
+
+export type Released = {
+  readonly signature: Uint8Array
+  readonly pledgeWords: Uint8Array
+  readonly pledgeSignature: Uint8Array
+  readonly leafIndex: bigint
+}
+
+/** Where an intent stands. `interrupted`: the process ended before the call did. */
+export type IntentState = 'running' | 'issued' | 'refused' | 'interrupted'
+
+export type Intent = {
+  readonly id: number
+  readonly target: string
+  readonly receivedMs: number
+  readonly state: IntentState
+}
+
+/** One place in a key's sequence with what stands there. */
+export type Tip = { readonly sequence: bigint; readonly receiptHash: Uint8Array }
+
+/** Durable when the promise resolves; nothing is kept when it rejects. */
+export type ReceiptStore = {
+  readonly openIntent: (target: string, receivedMs: number, orderHash: Uint8Array | undefined) => Promise<number>
+  /** The call did not run: its order counts as not taken. */
+  readonly refuseIntent: (id: number) => Promise<void>
+  /** Intents still running at start belong to a process that ended; they become `interrupted` and are listed for ever. */
+  readonly interruptRunning: () => Promise<number>
+  readonly interrupted: (limit: number) => readonly Intent[]
+  /** Writes a group of heads and closes their intents, in one transaction. */
+  readonly addHeads: (receipts: readonly StoredReceipt[]) => Promise<void>
+  readonly release: (receiptHash: Uint8Array, released: Released) => Promise<void>
+  readonly tip: (keyId: Uint8Array) => Tip | undefined
+  readonly unreleased: (keyId: Uint8Array) => readonly StoredReceipt[]
+  readonly byHash: (receiptHash: Uint8Array) => StoredReceipt | undefined
+  readonly byOrder: (orderHash: Uint8Array) => StoredReceipt | undefined
+  /** True when an order was taken before, whether or not its call ended: an order is good for one call. */
+  readonly hasOrder: (orderHash: Uint8Array) => boolean
+  readonly close: () => Promise<void>
+}
