@@ -18,6 +18,7 @@ import * as scene from '@assay/node/log/scene'
 import * as Tree from '@assay/node/log/Tree'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, Cose, Head, Merkle } from 'assay/protocol'
+import * as Measure from './Measure.ts'
 
 /** What was measured; times in milliseconds unless named otherwise. */
 export type Results = {
@@ -37,6 +38,13 @@ export type Results = {
   readonly inclusionMs: { readonly p50: number; readonly p99: number; readonly max: number; readonly coldMax: number }
   readonly consistencyMs: { readonly p50: number; readonly p99: number; readonly max: number }
   readonly startAfterKillMs: { readonly open: number; readonly firstPledge: number }
+  /** CPU time in microseconds, worker threads included; of each proof, of the whole fill and of the whole start. */
+  readonly cpuMicros: {
+    readonly inclusion: Measure.Spread
+    readonly consistency: Measure.Spread
+    readonly fill: number
+    readonly start: number
+  }
 }
 
 const targetPerSecond = 5000
@@ -91,9 +99,8 @@ async function measureAppends(folder: string, seconds: number): Promise<Results[
 }
 
 async function measureBigLog(folder: string, entries: number): Promise<Omit<Results, 'appends'>> {
-  const filledMs = performance.now()
-  const { root, bytes } = fill(folder, entries)
-  const fillSeconds = (performance.now() - filledMs) / 1000
+  const filled = await Measure.once(() => fill(folder, entries))
+  const { root, bytes } = filled.value
   const chain = scene.createChain()
   chain.head = { size: BigInt(entries), root }
 
@@ -102,35 +109,40 @@ async function measureBigLog(folder: string, entries: number): Promise<Omit<Resu
   await log.signCheckpoint(BigInt(entries))
   log.markAnchored(BigInt(entries), 100n)
   const publishSeconds = (performance.now() - publishedMs) / 1000
-  const inclusion: number[] = []
-  const consistency: number[] = []
+  const inclusion: { readonly cpu: number; readonly wall: number }[] = []
+  const consistency: { readonly cpu: number; readonly wall: number }[] = []
   for (let i = 0; i < 2000; i++) {
     const index = BigInt(Math.floor(Math.random() * entries))
-    let startedMs = performance.now()
-    await log.inclusion(index, BigInt(entries))
-    inclusion.push(performance.now() - startedMs)
-    startedMs = performance.now()
-    await log.consistency(index + 1n, BigInt(entries))
-    consistency.push(performance.now() - startedMs)
+    inclusion.push(await Measure.once(() => log.inclusion(index, BigInt(entries))))
+    consistency.push(await Measure.once(() => log.consistency(index + 1n, BigInt(entries))))
   }
   await close()
   await killUnderLoad(folder, entries, root)
 
   const startedMs = performance.now()
-  const again = await scene.openBoth(folder, chain)
-  const open = performance.now() - startedMs
-  const keyId = Cose.keyId(crypto, scene.signers.node.publicKey)
-  await again.log.append(await scene.request((again.log.highest(keyId)?.sequence ?? -1n) + 1n))
-  const firstPledge = performance.now() - startedMs
-  await again.close()
+  let open = 0
+  const start = await Measure.once(async () => {
+    const again = await scene.openBoth(folder, chain)
+    open = performance.now() - startedMs
+    const keyId = Cose.keyId(crypto, scene.signers.node.publicKey)
+    await again.log.append(await scene.request((again.log.highest(keyId)?.sequence ?? -1n) + 1n))
+    return again
+  })
+  await start.value.close()
+  const inclusionMs = inclusion.map(({ wall }) => wall / 1000)
+  const cpuOf = (samples: readonly { readonly cpu: number }[]) => Measure.spread(samples.map(({ cpu }) => cpu))
   return {
     entries,
-    fillSeconds,
+    fillSeconds: filled.wall / 1e6,
     publishSeconds,
     bytesPerEntry: { log: bytes.log / entries, mirror: bytes.mirror / entries },
-    inclusionMs: { ...quantiles(inclusion), coldMax: Math.max(...inclusion.slice(0, 20)) },
-    consistencyMs: quantiles(consistency),
-    startAfterKillMs: { open, firstPledge },
+    inclusionMs: { ...quantiles(inclusionMs), coldMax: Math.max(...inclusionMs.slice(0, 20)) },
+    consistencyMs: quantiles(consistency.map(({ wall }) => wall / 1000)),
+    startAfterKillMs: { open, firstPledge: start.wall / 1000 },
+    cpuMicros: {
+      ...{ inclusion: cpuOf(inclusion), consistency: cpuOf(consistency) },
+      ...{ fill: filled.cpu, start: start.cpu },
+    },
   }
 }
 

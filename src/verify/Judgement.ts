@@ -10,6 +10,7 @@ import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import { roles } from '../protocol/Identity.ts'
 import * as Order from '../protocol/Order.ts'
+import type * as Pledge from '../protocol/Pledge.ts'
 import * as Slot from '../protocol/Slot.ts'
 import type { Atom } from './Assumption.ts'
 import type { Backing } from './Backing.ts'
@@ -129,11 +130,6 @@ function trustHeader(facts: Facts, reader: Reader): Trust {
   return none(final.reason === 'no trust anchors for this chain' ? 'no trusted header' : final.reason)
 }
 
-/** The block by which the key must have been valid: the anchor's, without an anchor the header's. */
-function coveringBlock(facts: Facts): bigint {
-  return facts.chain?.anchorLog?.step?.blockNumber ?? facts.chain?.header.number ?? 0n
-}
-
 /** The head's signature makes every slot `asserted`; a fitting registry record under a trusted header makes it `signed`. */
 function nodeKey(
   crypto: Crypto,
@@ -150,7 +146,9 @@ function nodeKey(
   const asserted = (reason: string) => ({ pieces: [word], reason, operator: undefined })
   if (facts.chain === undefined || trust.level === undefined) return asserted(trust.reason)
   const record = facts.chain.registry.keyRecord
-  const block = coveringBlock(facts)
+  // Without the anchor nobody knows when the receipt was there, and knowing less must not count for more.
+  const block = facts.chain.anchorLog?.step?.blockNumber
+  if (block === undefined) return asserted('not anchored: the block by which the key must have been valid is unknown')
   if (record.role !== roles.node) return asserted('the key is registered for another role')
   if (record.validFromBlock > block) return asserted('the key was registered after the block that covers the receipt')
   if (record.validUntilBlock !== 0n && record.validUntilBlock <= block)
@@ -250,6 +248,10 @@ function anchoring(
   return { anchoring: result, anchoringReasons: reasons, logOperator, witnesses }
 }
 
+/**
+ * Two ways, either is enough: the pledge's block is in the reader's present view and near its head, or the anchor lies between
+ * issue and deadline. They are alternatives, so that leaving out the anchor can not count for more than showing it.
+ */
 function pledgedBecause(
   facts: Facts,
   reader: Reader,
@@ -258,16 +260,27 @@ function pledgedBecause(
 ): { holds: boolean; because: string } {
   const { pledge } = facts
   if (pledge === undefined) return { holds: false, because: 'no pledge' }
-  if (step !== undefined && pledgeBlocks !== undefined) {
-    const deadline = pledge.issuedAtBlock + pledgeBlocks
-    if (step.blockNumber < pledge.issuedAtBlock) return { holds: false, because: 'the anchor is older than the pledge' }
-    if (step.blockNumber > deadline)
-      return { holds: false, because: `anchored at block ${step.blockNumber}, after the deadline ${deadline}` }
-    return {
-      holds: true,
-      because: `issued at block ${pledge.issuedAtBlock}, anchored at ${step.blockNumber}, deadline ${deadline}`,
-    }
-  }
+  const anchored = pledgedByAnchor(pledge, step, pledgeBlocks)
+  if (anchored?.holds) return anchored
+  const seen = pledgedByView(pledge, reader)
+  return seen.holds || anchored === undefined ? seen : anchored
+}
+
+function pledgedByAnchor(
+  pledge: Pledge.Pledge,
+  step: { readonly blockNumber: bigint } | undefined,
+  pledgeBlocks: bigint | undefined,
+): { holds: boolean; because: string } | undefined {
+  if (step === undefined || pledgeBlocks === undefined) return undefined
+  const deadline = pledge.issuedAtBlock + pledgeBlocks
+  if (step.blockNumber < pledge.issuedAtBlock) return { holds: false, because: 'the anchor is older than the pledge' }
+  if (step.blockNumber > deadline)
+    return { holds: false, because: `anchored at block ${step.blockNumber}, after the deadline ${deadline}` }
+  const because = `issued at block ${pledge.issuedAtBlock}, anchored at ${step.blockNumber}, deadline ${deadline}`
+  return { holds: true, because }
+}
+
+function pledgedByView(pledge: Pledge.Pledge, reader: Reader): { holds: boolean; because: string } {
   const view = reader.view
   if (view === undefined || view.chainId !== pledge.chainId)
     return { holds: false, because: 'no trusted header, and no view of the chain' }

@@ -10,6 +10,7 @@ import * as Cose from '../protocol/Cose.ts'
 import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Merkle from '../protocol/Merkle.ts'
+import * as Pledge from '../protocol/Pledge.ts'
 import * as Slot from '../protocol/Slot.ts'
 import * as Policy from './Policy.ts'
 import { bonded, builtIn, embedded, recorded } from './policies.ts'
@@ -171,23 +172,64 @@ describe('monotone', () => {
     ]),
     ...Slot.names.map((name): [string, BundleCut.Cut] => [`slot ${name}`, { slots: [name] }]),
   ]
-  for (const [what, cut] of pieces)
-    test(`taking out ${what} never raises`, async () => {
-      for (const changes of [{}, { pledge: { issuedAtBlock: 106n } }, { keyRecord: { role: 3 } }]) {
-        const world = await World.create(changes)
-        for (const policy of Object.values(builtIn)) {
-          const before = await verify(world, { policy })
-          const small = Bundle.serialize(BundleCut.cut(crypto, world.bundle, cut))
-          const after = await Verdict.verify(crypto, { bundle: small, reader: world.reader, policy })
-          assert.ok(
-            order[after.outcome] <= order[before.outcome],
-            `${policy.name}: ${before.outcome} -> ${after.outcome}`,
-          )
-          for (const [i, row] of after.rows.entries())
-            if (row.visibility !== 'hidden') assert.ok(row.backing.length <= (before.rows[i]?.backing.length ?? 0) + 1)
+  // One requirement each, so that no other hides a rise.
+  const single: Policy.Policy[] = [
+    { disclosed: { backing: ['signed'] } } as const,
+    ...Policy.anchoringFacts.map((anchoring) => ({ anchoring })),
+    { proposition: 'ordered', backing: ['recomputed'] } as const,
+    { proposition: 'model', backing: ['signed'] } as const,
+    { operator: 'reader' } as const,
+    { distinctOperators: ['node', 'log'] } as const,
+    { witnessedBy: 'reader', k: 1 } as const,
+  ].map((requirements) => ({ ...recorded, name: 'single', requirements }))
+  const worlds: World.Changes[] = [
+    {},
+    { pledge: { issuedAtBlock: 106n } },
+    { logRecord: { pledgeBlocks: 4n } },
+    { keyRecord: { role: 3 } },
+    { keyRecord: { validFrom: 106n } },
+    { keyRecord: { validUntil: 105n } },
+  ]
+  for (const changes of worlds)
+    test(`taking out any piece never raises: ${JSON.stringify(changes, (_, value) => (typeof value === 'bigint' ? String(value) : value))}`, async () => {
+      const world = await World.create(changes)
+      const pledged = (await World.create(changes)).bundle.pledge
+      const issued = pledged === undefined ? undefined : Pledge.parse(pledged.words)
+      const view = {
+        chainId: World.chainId,
+        newest: 112n,
+        blocks: issued === undefined ? [] : [{ number: issued.issuedAtBlock, hash: issued.issuedAtBlockHash }],
+      }
+      for (const reader of [world.reader, { ...world.reader, view }])
+        for (const policy of [...Object.values(builtIn), ...single]) {
+          const before = (await verify(world, { policy, reader })).outcome
+          for (const [what, cut] of pieces) {
+            const small = Bundle.serialize(BundleCut.cut(crypto, world.bundle, cut))
+            const after = (await Verdict.verify(crypto, { bundle: small, reader, policy })).outcome
+            assert.ok(
+              order[after] <= order[before],
+              `${what}, ${JSON.stringify(policy.requirements)}: ${before} -> ${after}`,
+            )
+          }
+        }
+    })
+
+  test('taking out only the step never raises either', async () => {
+    for (const changes of worlds) {
+      const world = await World.create(changes)
+      const { anchorLog, ...chain } = world.bundle.chain as Bundle.ChainPiece
+      const { step0, step1, ...record } = anchorLog as NonNullable<Bundle.ChainPiece['anchorLog']>
+      const small = Bundle.serialize({ ...world.bundle, chain: { ...chain, anchorLog: record } })
+      const smaller = Bundle.serialize({ ...world.bundle, chain })
+      for (const policy of [...Object.values(builtIn), ...single]) {
+        const before = (await verify(world, { policy })).outcome
+        for (const bundle of [small, smaller]) {
+          const after = (await Verdict.verify(crypto, { bundle, reader: world.reader, policy })).outcome
+          assert.ok(order[after] <= order[before], `${JSON.stringify(policy.requirements)}: ${before} -> ${after}`)
         }
       }
-    })
+    }
+  })
 })
 
 describe('faults', () => {

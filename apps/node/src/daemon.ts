@@ -137,7 +137,8 @@ async function start(
   const ed25519 = logKey.ed25519 as NonNullable<typeof logKey.ed25519>
   // Side by side, because each waits for a block.
   const [nodeId, logId] = await Promise.all([
-    registerNode(registrar, { endpoint: `http://${host}:${port}` }),
+    // With a free port the address is another at every start, so none is published.
+    registerNode(registrar, { endpoint: port === 0 ? '' : `http://${host}:${port}` }),
     registerLog(registrar, {
       ...{ signer: logKey.signer, ed25519Key: ed25519.publicKey, pledgeBlocks: developmentPledgeBlocks },
     }),
@@ -208,6 +209,7 @@ async function start(
     newestBlock: () => {
       const newest = view.newest()
       if (newest === undefined) return undefined
+      // The earlier of the block's own time and this machine's clock: a chain that runs ahead expires no order here.
       return { number: newest.number, timestampSeconds: BigInt(Math.floor(newest.seenAtMs / 1000)) }
     },
     identity: {

@@ -154,7 +154,7 @@ export async function open(
     try {
       const issued = await issuer.issue({ intent, modeBits, flags, values, secret, nonce, orderHash })
       keep(issued.receiptHash)
-      return { ...issued, secret, values }
+      return { ...issued, secret }
     } catch (error) {
       if (!(error instanceof Issuer.PendingError)) throw error
       keep(error.receiptHash)

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { crypto } from 'assay/crypto/node'
 import { Body, Bytes, Claims, Cose, Dcbor, Head, Pledge, Slot, Wire } from 'assay/protocol'
 import * as Toy from '../../../../tests/execution/Toy.ts'
+import { DiskFullError } from '../store/Database.ts'
 import { limits } from './limits.ts'
 import * as ReceiptOut from './ReceiptOut.ts'
 import * as Scene from './scene.t.ts'
@@ -141,6 +142,39 @@ describe('chat in one piece', () => {
   })
 })
 
+describe('a disk or a log that cannot keep up', () => {
+  test('a full disk refuses before and after the model ran, gives no answer without its receipt, and works again', async (context) => {
+    const scene = await createScene(context)
+    const { openIntent } = scene.store
+    const { issue } = scene.issuer
+    const full = () => Promise.reject(new DiskFullError('node'))
+    Object.assign(scene.store, { openIntent: full })
+    const before = await post(scene, chatTarget, chat())
+    assert.deepEqual(
+      [before.statusCode, before.json().error.code, before.headers['retry-after']],
+      [503, 'disk_full', '30'],
+    )
+    assert.equal(scene.mischief.runs, 0)
+    Object.assign(scene.store, { openIntent })
+    Object.assign(scene.issuer, { issue: full })
+    const late = await post(scene, chatTarget, chat())
+    assert.deepEqual([late.statusCode, Object.keys(late.json())], [503, ['error']])
+    Object.assign(scene.issuer, { issue })
+    assert.equal((await post(scene, chatTarget, chat())).statusCode, 200)
+  })
+
+  test('too many heads without a log refuse new calls before they run', async (context) => {
+    const scene = await createScene(context)
+    Object.assign(scene.issuer, { unreleased: () => limits.unreleasedHeads })
+    const response = await post(scene, chatTarget, chat())
+    assert.deepEqual(
+      [response.statusCode, response.json().error.code, response.headers['retry-after']],
+      [503, 'overloaded', '2'],
+    )
+    assert.equal(scene.mischief.runs, 0)
+  })
+})
+
 describe('tensors', () => {
   test('come with a receipt', async (context) => {
     const scene = await createScene(context)
@@ -261,7 +295,7 @@ describe('receipt headers', () => {
       signature: new Uint8Array(64),
       secret: new Uint8Array(32),
     },
-    ...{ pledge: { words: new Uint8Array(224), signature: new Uint8Array(64) }, values },
+    ...{ pledge: { words: new Uint8Array(224), signature: new Uint8Array(64) }, claims: Dcbor.encode(values) },
   })
 
   test('stay within 3 kB whatever the claims are', () => {

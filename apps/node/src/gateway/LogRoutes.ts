@@ -33,8 +33,8 @@ export async function proof(served: Served, request: FastifyRequest, reply: Fast
   const log = logOf(served, request)
   const query = request.query as Readonly<Record<string, unknown>>
   for (const name of Object.keys(query)) if (name !== 'index' && name !== 'size') throw invalid('query')
-  const index = integer(query['index'], 'index')
-  const size = query['size'] === undefined ? undefined : integer(query['size'], 'size')
+  const index = integer(query.index, 'index')
+  const size = query.size === undefined ? undefined : integer(query.size, 'size')
   const found = await log.proof({ index, size })
   reply.header('cache-control', 'no-cache')
   return {

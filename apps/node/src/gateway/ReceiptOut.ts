@@ -10,7 +10,8 @@ export type Outgoing =
       readonly signature: Uint8Array
       readonly pledge: Wire.SignedPledge
       readonly secret: Uint8Array
-      readonly values: ReadonlyMap<number, Uint8Array>
+      /** dCBOR {slot: value}. */
+      readonly claims: Uint8Array
     }
   | typeof Wire.pending
 
@@ -64,11 +65,11 @@ export function toStreamEnd(outgoing: Outgoing, asEvent: boolean): Uint8Array {
   return Bytes.concat(lines, Sse.writeDone())
 }
 
-function encode({ head, signature, pledge, secret, values }: Exclude<Outgoing, typeof Wire.pending>) {
+function encode({ head, signature, pledge, secret, claims }: Exclude<Outgoing, typeof Wire.pending>) {
   return {
     receipt: Wire.encodeReceipt({ head, signature }),
     pledge: Wire.encodePledge(pledge),
     secret: Wire.encodeSecret(secret),
-    claims: Wire.encodeClaims(values),
+    claims: Bytes.toBase64url(claims),
   }
 }

@@ -54,14 +54,24 @@ class Broken extends Error {
   readonly code = 'runtime-failed'
 }
 
-export async function createScene(context: { after: (work: () => Promise<void>) => void }) {
-  const folder = mkdtempSync(join(tmpdir(), 'assay-gateway-'))
-  const mischief: Mischief = { runs: 0 }
-  const engines = new Map<string, Engine>([
+/** The toys: a chat model exact and native, and a tensor model. */
+export function toyEngines(mischief: Mischief = { runs: 0 }): Map<string, Engine> {
+  return new Map<string, Engine>([
     ['toy', chatEngine('toy', true, mischief)],
     ['toy-native', chatEngine('toy-native', false, mischief)],
     ['adder', tensorEngine(mischief)],
   ])
+}
+
+export const exposure: Served['exposure'] = {
+  saw: [{ party: 'node', what: ['request', 'response'], why: 'inference', retentionSeconds: 600 }],
+  retentionSeconds: 600,
+}
+
+export async function createScene(context: { after: (work: () => Promise<void>) => void }) {
+  const folder = mkdtempSync(join(tmpdir(), 'assay-gateway-'))
+  const mischief: Mischief = { runs: 0 }
+  const engines = toyEngines(mischief)
   const log = createLog()
   const store = SqliteReceiptStore.open({ folder: join(folder, 'node') })
   const identity = { ...domain, nodeId, keyEpoch: 0 }
@@ -98,10 +108,7 @@ export async function createScene(context: { after: (work: () => Promise<void>) 
     },
     publicKeyOf: (keyId) =>
       Bytes.equal(keyId, Cose.keyId(crypto, nodeSigner.publicKey)) ? nodeSigner.publicKey : undefined,
-    exposure: {
-      saw: [{ party: 'node', what: ['request', 'response'], why: 'inference', retentionSeconds: 600 }],
-      retentionSeconds: 600,
-    },
+    exposure,
     now: () => clock.nowMs,
     random: (length) => new Uint8Array(randomBytes(length)),
     record: (record) => records.push(record),

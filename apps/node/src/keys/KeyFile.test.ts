@@ -62,7 +62,7 @@ test('damaged, foreign and linked files are refused, and nothing of them is quot
     'null',
     JSON.stringify({ ...file, version: 2 }),
     JSON.stringify({ ...file, privateKey: '00'.repeat(32) }),
-    JSON.stringify({ ...file, privateKey: `${file['privateKey']}00` }),
+    JSON.stringify({ ...file, privateKey: `${file.privateKey}00` }),
     JSON.stringify({ ...file, publicKey: '00'.repeat(64) }),
     JSON.stringify({ ...file, ed25519Seed: '01'.repeat(32) }),
     ' '.repeat(5000),
@@ -74,7 +74,7 @@ test('damaged, foreign and linked files are refused, and nothing of them is quot
       (error: Error) => {
         assert.equal(error.name, 'KeyFile.MalformedKeyError')
         assert.equal(error.cause, undefined)
-        assert.ok(!error.message.includes(String(file['privateKey'])))
+        assert.ok(!error.message.includes(String(file.privateKey)))
         return true
       },
     )

@@ -88,10 +88,10 @@ function parse(text: string, role: Role): RoleKey {
   try {
     if (text.length > maxKeyFileLength) throw new MalformedKeyError(role)
     const file = JSON.parse(text) as Record<string, unknown>
-    if (file['version'] !== 1 || file['role'] !== role) throw new MalformedKeyError(role)
-    const signer = createP256Signer(Bytes.fromHex(String(file['privateKey'])))
-    if (Bytes.toHex(signer.publicKey) !== file['publicKey']) throw new MalformedKeyError(role)
-    const seed = file['ed25519Seed']
+    if (file.version !== 1 || file.role !== role) throw new MalformedKeyError(role)
+    const signer = createP256Signer(Bytes.fromHex(String(file.privateKey)))
+    if (Bytes.toHex(signer.publicKey) !== file.publicKey) throw new MalformedKeyError(role)
+    const seed = file.ed25519Seed
     if ((seed !== undefined) !== hasEd25519[role]) throw new MalformedKeyError(role)
     const ed25519 = seed === undefined ? undefined : createEd25519Signer(Bytes.fromHex(String(seed)))
     return { role, signer, keyId: Cose.keyId(crypto, signer.publicKey), ed25519 }

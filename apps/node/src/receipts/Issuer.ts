@@ -6,7 +6,7 @@
  * leaves the sequence where it was. A signed head leaves only after a log holds it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Bytes, ClaimsTree, Cose, type Crypto, errors, Head, Wire } from 'assay/protocol'
+import { ClaimsTree, Cose, type Crypto, Dcbor, errors, Head } from 'assay/protocol'
 import * as Batcher from '../store/Batcher.ts'
 import type { ReceiptStore, Released, StoredReceipt, Tip } from './ReceiptStore.ts'
 
@@ -50,6 +50,8 @@ export type Issued = {
   readonly head: Uint8Array
   readonly signature: Uint8Array
   readonly pledge: { readonly words: Uint8Array; readonly signature: Uint8Array }
+  /** dCBOR {slot: value}. */
+  readonly claims: Uint8Array
 }
 
 export type Hooks = {
@@ -143,7 +145,7 @@ export async function create(options: {
       sequence: tip === undefined ? 0n : tip.sequence + 1n,
       receiptHash: Head.hash(crypto, head),
       head,
-      claims: Bytes.fromBase64url(Wire.encodeClaims(call.values)),
+      claims: Dcbor.encode(call.values),
       secret: call.secret,
       orderHash: call.orderHash,
       intent: call.intent,
@@ -166,7 +168,9 @@ export async function create(options: {
 
   /** Signs, logs and stores; the signature exists only after the head is durable, and leaves only after the log has it. */
   async function releaseNow(receipt: StoredReceipt): Promise<Released> {
-    const signature = await Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, receipt.head))
+    // Not checked here: the log checks every signature before it takes a head, and nothing leaves that it did not take.
+    const message = Cose.sigStructure('receipt', Head.payload(crypto, receipt.head))
+    const signature = Cose.normalizeLowS(await signer.sign(message))
     hooks?.reached?.('head-signed')
     const { index, pledge } = await log.append({ head: receipt.head, signature, publicKey: signer.publicKey })
     hooks?.reached?.('head-logged')
@@ -206,6 +210,7 @@ export async function create(options: {
         head: receipt.head,
         signature: released.signature,
         pledge: { words: released.pledgeWords, signature: released.pledgeSignature },
+        claims: receipt.claims,
       }
     },
     async close() {
