@@ -19,7 +19,7 @@ import * as Verdict from '../verify/Verdict.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import * as Exchange from './Exchange.ts'
 import * as Graded from './Graded.ts'
-import { readText } from './limitedBody.ts'
+import * as HttpBody from './HttpBody.ts'
 import * as NodeInfo from './NodeInfo.ts'
 import * as Raising from './Raising.ts'
 import { type AnchorStore, maxPending, type PendingStore } from './Stores.ts'
@@ -115,12 +115,14 @@ export function create(options: Options): Client {
 
   async function info(): Promise<NodeInfo.NodeInfo> {
     if (cached !== undefined) return cached
-    const response = await fetch(new URL('/.well-known/assay.json', baseUrl), {
-      redirect: 'error',
-      signal: AbortSignal.timeout(Exchange.besideTimeoutMs),
-    })
+    const response = await HttpBody.reach(
+      fetch(new URL('/.well-known/assay.json', baseUrl), {
+        redirect: 'error',
+        signal: AbortSignal.timeout(Exchange.besideTimeoutMs),
+      }),
+    )
     if (!response.ok) throw new Exchange.GatewayError(response.status, 'no_description', undefined)
-    const read = NodeInfo.parse(await readText(response, NodeInfo.maxBytes))
+    const read = NodeInfo.parse(await HttpBody.readText(response, NodeInfo.maxBytes))
     await assertTrustedChain(read)
     await assertRegistered(read)
     cached = read

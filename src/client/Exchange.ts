@@ -18,7 +18,7 @@ import * as Pledge from '../protocol/Pledge.ts'
 import * as Slot from '../protocol/Slot.ts'
 import * as Sse from '../protocol/Sse.ts'
 import * as Wire from '../protocol/Wire.ts'
-import { eachPart, readAll } from './limitedBody.ts'
+import * as HttpBody from './HttpBody.ts'
 import type { NodeInfo } from './NodeInfo.ts'
 
 /** What the client brings to a call. */
@@ -69,13 +69,14 @@ const orderSeconds = 300n
 /** Makes the call and assembles the bundle; throws `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
 export async function run(parts: Parts, request: Request): Promise<Answer> {
   const made = await makeOrder(parts, request)
-  const response = await parts.fetch(new URL(request.target, parts.baseUrl), {
+  const sent = parts.fetch(new URL(request.target, parts.baseUrl), {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...request.headers, ...made.headers },
     body: request.body as Uint8Array<ArrayBuffer>,
     redirect: 'error',
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   })
+  const response = await HttpBody.reach(sent)
   const mediaType = (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim() ?? ''
   const read =
     mediaType === 'text/event-stream' ? await readStream(response, request.onData) : await readUnary(response)
@@ -124,7 +125,7 @@ async function makeOrder({ crypto, info, signer, random, nowSeconds }: Parts, re
 
 async function readUnary(response: Response): Promise<Read> {
   const parts: Uint8Array[] = []
-  await eachPart(response, maxAnswerBytes, (part) => parts.push(part))
+  await HttpBody.eachPart(response, maxAnswerBytes, (part) => parts.push(part))
   const values = new Map<string, string>()
   for (const [name, header] of Object.entries(Wire.responseHeaders)) {
     const value = response.headers.get(header)
@@ -136,7 +137,7 @@ async function readUnary(response: Response): Promise<Read> {
 async function readStream(response: Response, onData: ((data: string) => void) | undefined): Promise<Read> {
   const parser = Sse.createParser()
   const items: Sse.Item[] = []
-  await eachPart(response, maxAnswerBytes, (part) => {
+  await HttpBody.eachPart(response, maxAnswerBytes, (part) => {
     for (const item of parser.push(part)) {
       items.push(item)
       if (item.type === 'chunk' && item.event !== Sse.receiptEvent) onData?.(Bytes.toUtf8(item.data))
@@ -243,16 +244,17 @@ async function fetchLeaves(parts: Parts, receiptHash: string, readToken: Uint8Ar
 }
 
 async function fetchWithToken(parts: Parts, path: string, readToken: Uint8Array): Promise<Uint8Array | undefined> {
-  const response = await parts.fetch(new URL(path, parts.baseUrl), {
+  const asked = parts.fetch(new URL(path, parts.baseUrl), {
     headers: { authorization: `Bearer ${Bytes.toHex(readToken)}` },
     redirect: 'error',
     signal: AbortSignal.timeout(besideTimeoutMs),
   })
+  const response = await HttpBody.reach(asked)
   if (!response.ok) {
     await response.body?.cancel()
     return undefined
   }
-  return readAll(response, Wire.maxLeavesBytes)
+  return HttpBody.readAll(response, Wire.maxLeavesBytes)
 }
 
 /** The code of an OpenAI-shaped error, never its message: a message could repeat the prompt. */

@@ -135,6 +135,7 @@ function locked<T>(path: string, change: () => T): T {
     } catch (cause) {
       throw new AnchorsBusyError(cause)
     }
+    removeLeftOvers(dirname(path), `${basename(path)}.`)
     return change()
   } finally {
     database.close()
@@ -201,7 +202,7 @@ function timesOf(path: string): { readonly mtimeMs: number } | undefined {
   return statSync(path, { throwIfNoEntry: false })
 }
 
-function removeLeftOvers(folder: string): void {
+function removeLeftOvers(folder: string, prefix = ''): void {
   let all: string[]
   try {
     all = readdirSync(folder)
@@ -209,7 +210,7 @@ function removeLeftOvers(folder: string): void {
     return
   }
   for (const name of all) {
-    if (!name.endsWith('.new')) continue
+    if (!name.startsWith(prefix) || !name.endsWith('.new')) continue
     const path = join(folder, name)
     const stats = lstatSync(path, { throwIfNoEntry: false })
     if (stats !== undefined && Date.now() - stats.mtimeMs > leftOverMs) rmSync(path, { force: true })

@@ -19,7 +19,13 @@ export type Graded<T> = {
   /** The value, if the bundle meets the policy (default as above). Waits up to `waitSeconds` (default 0) for anchoring to rise. */
   meets(
     policy?: Policy,
-    options?: { readonly waitSeconds?: number; readonly onVerdict?: (verdict: Verdict) => void },
+    options?: {
+      readonly waitSeconds?: number
+      /** Told about every verdict on the way. */
+      readonly onVerdict?: (verdict: Verdict) => void
+      /** Ends the waiting; `meets` then throws the signal's reason. */
+      readonly signal?: AbortSignal
+    },
   ): Promise<T>
   /** The value with nothing checked. The name is meant to show in review. */
   unchecked(): T
@@ -53,6 +59,7 @@ export function create<T>(parts: {
         options.onVerdict?.(verdict)
         if (verdict.outcome === 'MEETS') return parts.value
         if (verdict.outcome !== 'INSUFFICIENT' || parts.now() >= until) throw new NotMetError(verdict)
+        options.signal?.throwIfAborted()
         await parts.raise()
         await parts.sleep(Math.min(pollMs, Math.max(0, until - parts.now())))
       }

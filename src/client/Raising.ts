@@ -15,7 +15,7 @@ import * as Merkle from '../protocol/Merkle.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import { besideTimeoutMs } from './Exchange.ts'
-import { readText } from './limitedBody.ts'
+import * as HttpBody from './HttpBody.ts'
 import type { AnchorStore } from './Stores.ts'
 
 export type Parts = {
@@ -56,7 +56,7 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
     await response?.body?.cancel()
     return undefined
   }
-  const proof = parseProof(await readText(response, maxProofBytes))
+  const proof = parseProof(await HttpBody.readText(response, maxProofBytes))
   const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
   Merkle.verifyInclusion(crypto, {
     leafHash,

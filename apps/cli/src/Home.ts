@@ -1,0 +1,68 @@
+/**
+ * Home.ts - the folder of one person: `ASSAY_HOME` or `~/.assay`. The daemon owns node, log, witness and chain in it; the
+ * command line owns client, anchors.json and reader.json.
+ */
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+import { openKey } from '@assay/node/keys/KeyFile'
+import * as FileStores from 'assay/client/node'
+import type { Cose } from 'assay/protocol'
+import * as ReaderFile from './ReaderFile.ts'
+
+export type Home = {
+  readonly folder: string
+  readonly anchorsFile: string
+  readonly readerFile: string
+  readonly clientFolder: string
+  readonly pendingFolder: string
+}
+
+/** Folders of the daemon, by what they hold. */
+export const daemonFolders = ['node', 'log', 'witness', 'chain'] as const
+export type DaemonFolder = (typeof daemonFolders)[number]
+
+/** Finds the home; makes nothing. */
+export function find(options: {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+  readonly home?: string | undefined
+}): Home {
+  const named = options.home ?? options.env.ASSAY_HOME
+  const folder =
+    named === undefined || named === ''
+      ? join(homedir(), '.assay')
+      : isAbsolute(named)
+        ? named
+        : resolve(options.cwd, named)
+  const clientFolder = join(folder, 'client')
+  return {
+    folder,
+    anchorsFile: join(folder, 'anchors.json'),
+    readerFile: join(folder, 'reader.json'),
+    clientFolder,
+    pendingFolder: join(clientFolder, 'pending'),
+  }
+}
+
+export function anchorStore(home: Home): FileStores.FileAnchorStore {
+  return FileStores.fileAnchorStore(home.anchorsFile)
+}
+
+export function pendingStore(home: Home): ReturnType<typeof FileStores.filePendingStore> {
+  return FileStores.filePendingStore(home.pendingFolder)
+}
+
+/** The names that the reader keeps; undefined if there are none yet. */
+export function readReader(home: Home): ReaderFile.ReaderFile | undefined {
+  const text = FileStores.readSmallFile(home.readerFile, ReaderFile.maxBytes)
+  return text === undefined ? undefined : ReaderFile.parse(text)
+}
+
+export function writeReader(home: Home, reader: ReaderFile.ReaderFile): void {
+  FileStores.writeWholeFile(home.readerFile, new TextEncoder().encode(ReaderFile.serialize(reader)))
+}
+
+/** The key that signs orders, made if there is none; its file is readable by its owner alone. */
+export function clientSigner(home: Home): Cose.Signer {
+  return openKey(home.clientFolder, 'client').signer
+}

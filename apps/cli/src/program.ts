@@ -1,0 +1,210 @@
+/** program.ts - the commands, their options and their help. Commands load when they run: `assay --help` starts no engine. */
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { Context } from './Context.ts'
+
+const exitCodes = `
+Exit codes: 0 MEETS (or done), 1 INSUFFICIENT (or something is missing), 2 INVALID or unreadable, 3 FAULT,
+64 usage, 75 not available now (try again), 130 stopped by you.`
+
+const slots =
+  'node order request effectiveRequest response output model weights engine route exposure attestation proof price outcome'
+
+/** Makes the program; `done` gets the exit code of the command that ran. */
+export function create(context: Context, done: (code: number) => void): Command {
+  const program = new Command('assay')
+    .description('Every AI call leaves a receipt. Check what one is worth, offline, without believing a label on it.')
+    .version('0.1.0')
+    .showHelpAfterError('(run the command with --help for examples)')
+    .addHelpText('after', exitCodes)
+    .configureOutput({
+      writeOut: (text) => context.terminal.raw(text),
+      writeErr: (text) => context.terminal.say(text.trimEnd(), 0),
+    })
+    .exitOverride()
+  const run = (work: () => number | Promise<number>) => Promise.resolve(work()).then(done)
+
+  const command = (name: string, description: string, examples: string, parent: Command = program) =>
+    parent
+      .command(name)
+      .description(description)
+      .option('--home <folder>', 'home folder (default: ASSAY_HOME, else ~/.assay)')
+      .option('--json', 'one JSON value on stdout')
+      .addHelpText('after', `\nExamples:\n${examples.replace(/^/gm, '  ')}`)
+
+  command(
+    'up',
+    'Start the whole network on this machine, make sample calls, print their verdicts, then serve until stopped.',
+    'assay up\nassay up --once --json\nASSAY_CHAIN_RPC=http://127.0.0.1:8545 assay up --port 8600',
+  )
+    .option('--once', 'stop after the sample calls')
+    .option('--port <number>', 'port of the gateway, 0 = a free one', port)
+    .option('--verbose', "the daemon's log on stderr as well (it is always in HOME/daemon.log)")
+    .action((options) => run(async () => (await import('./commands/up.ts')).up(context, options)))
+
+  const asking = (made: Command) =>
+    made
+      .option('--save <file>', 'write the receipt with everything that speaks for it (holds prompt and answer)')
+      .addOption(
+        new Option('--wait <fact>', 'how far anchoring must rise before the answer is given')
+          .choices(['pledged', 'included', 'anchored', 'final'])
+          .default('final'),
+      )
+      .option(
+        '--policy <name|file>',
+        'policy under which it is asked. Default: embedded, because your home names this operator itself; with --wait below final, embedded without the facts above. `strict` is for operators that others watch',
+      )
+      .option('--timeout <seconds>', 'longest wait for anchoring', count, 120)
+      .option('--exact', 'ask only for a bit-exact, repeatable run')
+
+  asking(
+    command(
+      'ask <prompt>',
+      'Ask a model. What streams to the terminal is provisional; stdout gets the answer only if its receipt meets the policy.',
+      'assay ask "What is a receipt?" --save a.receipt\nassay ask "Hello" --wait pledged\nassay ask "Tell me a story." --temperature 0.8 --seed 7 --policy mine.json',
+    ),
+  )
+    .option('--model <id>', 'model', 'tiny')
+    .option('--system <text>', 'system message')
+    .option('--max-tokens <number>', 'most tokens drawn', count, 120)
+    .option('--temperature <decimal>', '0 to 2', decimal, '0')
+    .option('--top-p <decimal>', 'above 0, at most 1', decimal, '1')
+    .addOption(new Option('--seed <number>', 'seed of the sampler').argParser(seed).default(0n, '0'))
+    .action((prompt, options) => run(async () => (await import('./commands/ask.ts')).ask(context, prompt, options)))
+
+  asking(
+    command(
+      'infer <model>',
+      'Run a tensor model (Open Inference Protocol); stdout gets the outputs only if the receipt meets the policy.',
+      'assay infer digits --sample 3\nassay infer digits --input @request.json --save d.receipt',
+    ),
+  )
+    .option('--input <json|@file>', 'body of the request: {"inputs":[{"name","shape","datatype","data"}]}')
+    .option('--sample <number>', "one of the model's own samples", count)
+    .action((model, options) => run(async () => (await import('./commands/ask.ts')).infer(context, model, options)))
+
+  command(
+    'verify <file>',
+    'Compute the verdict on a receipt file. Trust comes from your home alone; nothing in the file is believed.',
+    'assay verify a.receipt\nassay verify a.receipt --policy recorded --recompute\nassay verify a.receipt --policy recorded --offline --json\nassay verify a.receipt --anchors theirs.json --fault double.fault',
+  )
+    .option('--policy <name|file>', 'recorded, bonded, embedded, strict, or a policy file', 'strict')
+    .option('--recompute', 'run the call again on your own engine and compare')
+    .option('--offline', 'open no connection; trust anchors from your home only')
+    .option('--anchors <file>', "trust anchors from this file instead of your home's")
+    .option('--fault <file...>', 'counter-evidence that you hold')
+    .action((file, options) => run(async () => (await import('./commands/verify.ts')).verify(context, file, options)))
+
+  command(
+    'explain <file>',
+    'Tell in words what a receipt says and what speaks for it. Ends with 0 whatever the verdict is.',
+    'assay explain a.receipt\nassay explain a.receipt --policy recorded',
+  )
+    .option('--policy <name|file>', 'policy to hold it against', 'strict')
+    .action((file, options) => run(async () => (await import('./commands/verify.ts')).explain(context, file, options)))
+
+  command(
+    'inspect <file>',
+    'List every piece of a receipt file with its size and bytes, nothing judged.',
+    'assay inspect a.receipt\nassay inspect a.receipt --raw   # every byte, prompt and answer included',
+  )
+    .option('--raw', 'the whole file in CBOR diagnostic notation')
+    .action((file, options) => run(async () => (await import('./commands/inspect.ts')).inspect(context, file, options)))
+
+  command(
+    'cut <file>',
+    'Make a smaller file of the same receipt, without any key. By default hides the prompt: slots request and effectiveRequest and their bodies.',
+    'assay cut a.receipt -o public.receipt\nassay cut a.receipt --drop-body all -o small.receipt\nassay cut a.receipt --hide response,output --drop chain -o b.receipt',
+  )
+    .requiredOption('-o, --output <file>', 'file to write')
+    .option('--hide <slots>', `slots to hide, with commas: ${slots}`, words)
+    .option('--drop-body <bodies>', 'bodies to take out, with commas: request effective response output, or all', words)
+    .option('--drop <pieces>', 'pieces to take out, with commas: order manifest chain checkpoint pledge', words)
+    .action((file, options) => run(async () => (await import('./commands/cut.ts')).cut(context, file, options)))
+
+  const policy = program.command('policy').description('The policies that come with Assay, and policy files.')
+  command('list', 'List them with their hashes.', 'assay policy list', policy).action((options) =>
+    run(async () => (await import('./commands/policy.ts')).list(context, options)),
+  )
+  command(
+    'show <name>',
+    'Print one as JSON, a start for your own.',
+    'assay policy show strict > mine.json',
+    policy,
+  ).action((name, options) => run(async () => (await import('./commands/policy.ts')).show(context, name, options)))
+  command('hash <file>', 'Print the hash of a policy (name or file).', 'assay policy hash mine.json', policy).action(
+    (file, options) => run(async () => (await import('./commands/policy.ts')).hash(context, file, options)),
+  )
+  command('check <file>', 'Say whether a policy file is well-formed.', 'assay policy check mine.json', policy).action(
+    (file, options) => run(async () => (await import('./commands/policy.ts')).check(context, file, options)),
+  )
+
+  const log = program.command('log').description('The transparency log, and your receipts on their way up.')
+  command('status', 'Size and root of the published tree, signature checked.', 'assay log status', log).action(
+    (options) => run(async () => (await import('./commands/log.ts')).status(context, options)),
+  )
+  command('tail', 'The newest entries.', 'assay log tail -n 20', log)
+    .option('-n, --lines <number>', 'how many, at most 1000', lines, 10)
+    .action((options) => run(async () => (await import('./commands/log.ts')).tail(context, options)))
+  command(
+    'proof <file>',
+    "A receipt's inclusion proof, asked of the log and checked here.",
+    'assay log proof a.receipt',
+    log,
+  ).action((file, options) => run(async () => (await import('./commands/log.ts')).proof(context, file, options)))
+  command('pending', 'Your receipts that are not final yet.', 'assay log pending', log).action((options) =>
+    run(async () => (await import('./commands/log.ts')).pending(context, options)),
+  )
+  command(
+    'raise [file]',
+    'Lift a receipt file, or everything pending, as far as possible now.',
+    'assay log raise a.receipt\nassay log raise',
+    log,
+  ).action((file, options) => run(async () => (await import('./commands/log.ts')).raise(context, file, options)))
+
+  command(
+    'doctor',
+    'Say what is there, what is missing, and what stands in for it.',
+    'assay doctor\nassay doctor --json',
+  ).action((options) => run(async () => (await import('./commands/doctor.ts')).doctor(context, options)))
+
+  command(
+    'reset',
+    'Put folders aside so that the next start makes new keys or a new chain; refuses while a daemon holds the home.',
+    'assay reset --keys node\nassay reset --keys all --chain --yes',
+  )
+    .addOption(new Option('--keys <which>', 'whose keys end').choices(['node', 'log', 'witness', 'all']))
+    .option('--chain', 'the development chain too (ends everything that rests on it)')
+    .option('--yes', 'do not ask')
+    .action((options) => run(async () => (await import('./commands/reset.ts')).reset(context, options)))
+  return program
+}
+
+function port(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65535) throw new InvalidArgumentError('a number from 0 to 65535')
+  return Number(text)
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('a whole number')
+  return Number(text)
+}
+
+function lines(text: string): number {
+  const number = count(text)
+  if (number < 1 || number > 1000) throw new InvalidArgumentError('1 to 1000')
+  return number
+}
+
+function decimal(text: string): string {
+  if (!/^(0|[1-9]\d?)(\.\d{1,17})?$/.test(text)) throw new InvalidArgumentError('a decimal number')
+  return text
+}
+
+function seed(text: string): bigint {
+  if (!/^(0|[1-9]\d{0,19})$/.test(text) || BigInt(text) >> 64n !== 0n) throw new InvalidArgumentError('0 to 2^64-1')
+  return BigInt(text)
+}
+
+function words(text: string): string[] {
+  return text.split(',').filter((word) => word !== '')
+}
