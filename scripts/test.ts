@@ -1,7 +1,7 @@
 /**
  * test.ts - runs the tests in tiers and adds them up.
  *
- *     npm test                    quick, contracts, whole (tests/e2e, tests/crash, contracts/driver)
+ *     npm test                    quick, contracts, whole (what starts chains and daemons or kills processes)
  *     npm test -- quick           quick only: under a minute on two cores
  *     npm test -- src/protocol    quick tests whose path contains the words given
  *     npm run test:contracts      contracts only (scripts/test-contracts.ts)
@@ -123,7 +123,10 @@ async function runContracts(): Promise<Tier> {
   return { name, seconds, counts: code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts }
 }
 
-const isWhole = (path: string) => /^(tests\/(e2e|crash)|contracts\/driver)\//.test(path)
+/** What starts chains and daemons, or kills processes: real, and too slow for every save. */
+const isWhole = (path: string) =>
+  /^(tests\/(e2e|crash|fire)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
+  /(^|\/)(crash|daemon)\.test\.ts$/.test(path)
 const isLong = (path: string) => path.startsWith('tests/long/')
 
 async function main(): Promise<number> {

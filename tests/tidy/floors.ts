@@ -59,7 +59,8 @@ export function direction(files: readonly File[]): Finding[] {
     if (to === '') {
       if (specifier.startsWith('assay'))
         findings.push(`${where}: inside the library, import by relative path, not '${specifier}'`)
-      else if (!(outside[from.path] ?? outside[own])?.test(specifier)) findings.push(`${where}: ${own || 'src'} must not import '${specifier}'`)
+      else if (!(outside[from.path] ?? outside[own])?.test(specifier))
+        findings.push(`${where}: ${own || 'src'} must not import '${specifier}'`)
       continue
     }
     if (!specifier.endsWith('.ts')) findings.push(`${where}: '${specifier}' needs its .ts extension`)
