@@ -38,6 +38,15 @@ const noPolicies: readonly { readonly name: string; readonly policy: unknown }[]
   },
   { name: 'a star in the middle', policy: { ...policies.recorded, forbid: ['chain:*:31337'] } },
   { name: 'an unknown kind of assumption', policy: { ...policies.recorded, accept: ['trustme'] } },
+  { name: 'an operator in mixed case', policy: { ...policies.recorded, forbid: [`operator:0x${'aB'.repeat(20)}`] } },
+  { name: 'half a key', policy: { ...policies.recorded, forbid: ['key:00'] } },
+  {
+    name: "parties by the reader's list of rewrites",
+    policy: {
+      ...policies.recorded,
+      requirements: { proposition: 'exposure', field: 'parties', value: { subsetOf: 'reader' } },
+    },
+  },
   { name: 'no forbid list', policy: { name: 'x', requirements: { anchoring: 'final' }, accept: [] } },
 ]
 

@@ -84,11 +84,12 @@ export type StepName = 'header' | 'registry-proof' | 'log-proof'
  */
 export function verify(crypto: Crypto, piece: ChainPiece, subject: Subject, expected: Expected): Facts {
   const header = readHeader(crypto, piece)
-  const registry = readRegistry(crypto, piece, subject, header.stateRoot)
+  const known: StateProof.KnownNodes = []
+  const registry = readRegistry(crypto, piece, subject, header.stateRoot, known)
   if (!Bytes.equal(registry.keyRecord.keyId, expected.nodeKeyId)) {
     throw new ContradictionError('registry-proof', 'The registered key is not the key of the receipt.')
   }
-  const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot)
+  const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot, known)
   if (anchorLog === undefined) return { header, registry }
   if (expected.logKeyId === undefined || !Bytes.equal(anchorLog.logRecord.keyId, expected.logKeyId)) {
     throw new ContradictionError('log-proof', 'The registered key is not the key of the pledge.')
@@ -104,8 +105,9 @@ export function verify(crypto: Crypto, piece: ChainPiece, subject: Subject, expe
 /** Checks a piece as `verify` does but compares its records with nothing; for whoever makes pieces. */
 export function read(crypto: Crypto, piece: ChainPiece, subject: Subject): Facts {
   const header = readHeader(crypto, piece)
-  const registry = readRegistry(crypto, piece, subject, header.stateRoot)
-  const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot)
+  const known: StateProof.KnownNodes = []
+  const registry = readRegistry(crypto, piece, subject, header.stateRoot, known)
+  const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot, known)
   return anchorLog === undefined ? { header, registry } : { header, registry, anchorLog }
 }
 
@@ -119,28 +121,40 @@ function readHeader(crypto: Crypto, piece: ChainPiece): Facts['header'] {
   })
 }
 
-function readRegistry(crypto: Crypto, piece: ChainPiece, subject: Subject, stateRoot: Hash): Facts['registry'] {
+function readRegistry(
+  crypto: Crypto,
+  piece: ChainPiece,
+  subject: Subject,
+  stateRoot: Hash,
+  known: StateProof.KnownNodes,
+): Facts['registry'] {
   return asStep('registry-proof', () => {
     const { address, nodeId, keyEpoch } = subject.registry
-    const account = StateProof.verifyAccount(crypto, { stateRoot, address, proof: piece.registry.account })
+    const account = StateProof.verifyAccount(crypto, { stateRoot, address, proof: piece.registry.account }, known)
     const slots = Layout.keyRecordSlots(crypto, nodeId, keyEpoch)
     const word = (slot: Uint8Array, proof: Proof) =>
-      StateProof.verifyStorage(crypto, { storageRoot: account.storageRoot, slot, proof })
+      StateProof.verifyStorage(crypto, { storageRoot: account.storageRoot, slot, proof }, known)
     const keyRecord = Records.keyRecord(word(slots[0], piece.registry.word0), word(slots[1], piece.registry.word1))
     return { address, codeHash: account.codeHash, keyRecord }
   })
 }
 
-function readAnchorLog(crypto: Crypto, piece: ChainPiece, subject: Subject, stateRoot: Hash): Facts['anchorLog'] {
+function readAnchorLog(
+  crypto: Crypto,
+  piece: ChainPiece,
+  subject: Subject,
+  stateRoot: Hash,
+  known: StateProof.KnownNodes,
+): Facts['anchorLog'] {
   const proofs = piece.anchorLog
   if (proofs === undefined) return undefined
   return asStep('log-proof', () => {
     const { log } = subject
     if (log === undefined) throw new ContradictionError('log-proof', 'A log is proven that the receipt does not name.')
     const { address, logId } = log
-    const account = StateProof.verifyAccount(crypto, { stateRoot, address, proof: proofs.account })
+    const account = StateProof.verifyAccount(crypto, { stateRoot, address, proof: proofs.account }, known)
     const word = (slot: Uint8Array, proof: Proof) =>
-      StateProof.verifyStorage(crypto, { storageRoot: account.storageRoot, slot, proof })
+      StateProof.verifyStorage(crypto, { storageRoot: account.storageRoot, slot, proof }, known)
     const slots = Layout.logRecordSlots(crypto, logId)
     const logRecord = Records.logRecord(word(slots[0], proofs.record0), word(slots[1], proofs.record1))
     const contract = { address, codeHash: account.codeHash, logRecord }

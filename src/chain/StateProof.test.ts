@@ -65,6 +65,36 @@ describe('StateProof against a second implementation', () => {
   })
 })
 
+describe('nodes that are known', () => {
+  test('are not hashed again, and nothing else passes for them', async () => {
+    const trie = await storageTrie(new Map(Array.from({ length: 40 }, (_, i) => [BigInt(i), BigInt(i) + 7n])))
+    const storageRoot = trie.root()
+    const known: StateProof.KnownNodes = []
+    let hashes = 0
+    const counting = { ...crypto, keccak256: (bytes: Uint8Array) => (hashes++, crypto.keccak256(bytes)) }
+    const read = (slot: Uint8Array, proof: StateProof.Proof) =>
+      StateProof.verifyStorage(counting, { storageRoot, slot, proof }, known)
+    const slots = [5n, 5n, 6n].map((slot) => Bytes.u256(slot))
+    const proofs = await Promise.all(slots.map((slot) => createMerkleProof(trie, slot)))
+    const counts = slots.map((slot, i) => {
+      hashes = 0
+      assert.deepEqual(read(slot, proofs[i] as Uint8Array[]), Bytes.u256(7n + Bytes.toBigInt(slot)))
+      return hashes
+    })
+    const [first, again, other] = proofs.map((proof) => proof.length)
+    // One more for the slot; the same proof again needs no other, and all proofs share the root node.
+    assert.deepEqual(counts.slice(0, 2), [1 + (first as number), 1])
+    assert.ok(again === first && (counts[2] as number) <= (other as number))
+    for (const [position, node] of (proofs[0] as Uint8Array[]).entries()) {
+      for (let at = 0; at < node.length; at++) {
+        const changed = (proofs[0] as Uint8Array[]).slice()
+        changed[position] = node.with(at, (node[at] as number) ^ 1)
+        assert.throws(() => read(slots[0] as Uint8Array, changed), { code: 'proof-hash' })
+      }
+    }
+  })
+})
+
 describe('StateProof refuses', () => {
   test('any flipped byte, any missing, added or swapped node', async () => {
     const trie = await storageTrie(new Map(Array.from({ length: 40 }, (_, i) => [BigInt(i), BigInt(i) + 7n])))

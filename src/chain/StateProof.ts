@@ -25,26 +25,27 @@ export type Account = {
   readonly codeHash: Hash
 }
 
+/** Trie nodes that were checked against their hash; proofs under one root begin with the same ones. Starts empty. */
+export type KnownNodes = { readonly hash: Hash; readonly bytes: Uint8Array; readonly items: readonly Rlp.Item[] }[]
+
 // A path has 64 nibbles, and every node uses up at least one of them; the leaf may use none.
 const maxNodes = 65
 
 /**
  * Reads an account from a proof under a state root.
  *
- * - `stateRoot`: 32 bytes; `address`: 20 bytes
+ * - `stateRoot`: 32 bytes; `address`: 20 bytes; `known`: shared by proofs that are checked one after the other
  *
  * Throws: `Bytes.LengthError`, `StateProof.ProofError`.
  */
 export function verifyAccount(
   crypto: Crypto,
   subject: { readonly stateRoot: Hash; readonly address: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
 ): Account {
   Bytes.assertLength(subject.address, 20, 'Address')
-  const value = verifyPath(crypto, {
-    root: subject.stateRoot,
-    path: crypto.keccak256(subject.address),
-    proof: subject.proof,
-  })
+  const path = crypto.keccak256(subject.address)
+  const value = verifyPath(crypto, { root: subject.stateRoot, path, proof: subject.proof }, known)
   return strictly(() => {
     const fields = Rlp.decodeList(value)
     if (fields.length !== 4) throw new ProofError('proof-value', `Account fields: ${fields.length}, expected 4`)
@@ -60,20 +61,18 @@ export function verifyAccount(
 /**
  * Reads one storage word, not zero, from a proof under an account's storage root; returns 32 bytes.
  *
- * - `storageRoot`: 32 bytes; `slot`: 32 bytes, before hashing
+ * - `storageRoot`: 32 bytes; `slot`: 32 bytes, before hashing; `known`: as in `verifyAccount`
  *
  * Throws: `Bytes.LengthError`, `StateProof.ProofError`.
  */
 export function verifyStorage(
   crypto: Crypto,
   subject: { readonly storageRoot: Hash; readonly slot: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
 ): Uint8Array {
   Bytes.assertLength(subject.slot, 32, 'Storage slot')
-  const value = verifyPath(crypto, {
-    root: subject.storageRoot,
-    path: crypto.keccak256(subject.slot),
-    proof: subject.proof,
-  })
+  const path = crypto.keccak256(subject.slot)
+  const value = verifyPath(crypto, { root: subject.storageRoot, path, proof: subject.proof }, known)
   return strictly(() => {
     const word = Rlp.toInteger(Rlp.decode(value), 32)
     // A trie never stores a zero: setting a word to zero removes its leaf.
@@ -90,6 +89,7 @@ export function verifyStorage(
 export function verifyPath(
   crypto: Crypto,
   subject: { readonly root: Hash; readonly path: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
 ): Uint8Array {
   const { root, proof } = subject
   Bytes.assertLength(root, 32, 'Root')
@@ -104,7 +104,7 @@ export function verifyPath(
     let node: readonly Rlp.Item[]
     if (reference instanceof Uint8Array) {
       if (reference.length === 0) throw new ProofError('proof-absent', `Ends after ${offset} of 64 nibbles`)
-      node = resolve(crypto, reference, proof[used], used)
+      node = resolve(crypto, reference, proof[used], used, known)
       used++
     } else node = reference
 
@@ -143,12 +143,18 @@ function resolve(
   hash: Uint8Array,
   bytes: Uint8Array | undefined,
   position: number,
+  known: KnownNodes,
 ): readonly Rlp.Item[] {
   if (bytes === undefined) throw new ProofError('proof-too-short', `Nodes: ${position}`)
-  if (!Bytes.equal(crypto.keccak256(bytes), hash)) throw new ProofError('proof-hash', `Node: ${position}`)
+  const before = known.find((node) => Bytes.equal(node.hash, hash) && Bytes.equal(node.bytes, bytes))
+  if (before === undefined && !Bytes.equal(crypto.keccak256(bytes), hash))
+    throw new ProofError('proof-hash', `Node: ${position}`)
   // A smaller node stands inside its parent; only the root is always named by its hash.
   if (bytes.length < 32 && position > 0) throw new ProofError('proof-node', `Node ${position} should be embedded`)
-  return strictly(() => Rlp.decodeList(bytes), 'proof-node')
+  if (before !== undefined) return before.items
+  const items = strictly(() => Rlp.decodeList(bytes), 'proof-node')
+  known.push({ hash, bytes, items })
+  return items
 }
 
 /** A reference to a child: nothing, a hash of 32 bytes, or the child itself if it takes less than 32 bytes. */

@@ -40,6 +40,7 @@ export const maxHeaders = 65_536
 // One file holds a reader's chains; a person has a handful.
 const maxAnchors = 64
 const maxTextLength = 16 * 1024 * 1024
+const maxLevels = 8
 
 /** Reads the file form; throws `TrustAnchors.AnchorsFileError`, which names the place. */
 export function parse(text: string): readonly TrustAnchors[] {
@@ -172,10 +173,12 @@ function hex(value: unknown, place: string, length: number): Uint8Array {
   return Bytes.from0x(value)
 }
 
-function countNames(value: unknown): number {
+function countNames(value: unknown, depth = 0): number {
   if (typeof value !== 'object' || value === null) return 0
+  // The format has four levels; without a limit a file of brackets ends in a stack overflow.
+  if (depth > maxLevels) throw new AnchorsFileError('$', `at most ${maxLevels} levels`)
   const own = Array.isArray(value) ? 0 : Object.keys(value).length
-  return Object.values(value).reduce<number>((sum, item) => sum + countNames(item), own)
+  return Object.values(value).reduce<number>((sum, item) => sum + countNames(item, depth + 1), own)
 }
 
 /** A trust anchors file cannot be read; `place` is a path such as `$[0].headers[3][1]`. */

@@ -155,13 +155,14 @@ export function create(options: Options): Client {
     const base = { ...names, anchors: await anchors.read() }
     if (options.chain === undefined) return base
     const parsed = Bundle.parse(bundle)
-    const numbers: bigint[] = []
-    if (parsed.pledge !== undefined) numbers.push(Pledge.parse(parsed.pledge.words).issuedAtBlock)
-    if (parsed.chain !== undefined) numbers.push(Header.parse(parsed.chain.header).number)
     try {
+      const numbers: bigint[] = []
+      if (parsed.pledge !== undefined) numbers.push(Pledge.parse(parsed.pledge.words).issuedAtBlock)
+      if (parsed.chain !== undefined) numbers.push(Header.parse(parsed.chain.header).number)
       return { ...base, view: await options.chain.view(numbers) }
     } catch {
-      // Without an answer from the chain the verdict rests on the files alone, which can only lower it.
+      // Without an answer from the chain the verdict rests on the files alone, which can only lower it; words that can not be
+      // read are the verdict's to name.
       return base
     }
   }
@@ -182,6 +183,8 @@ export function create(options: Options): Client {
 
   async function raise(bytes: Uint8Array) {
     const raised = await Raising.raise(raisingParts, Bundle.parse(bytes))
+    // What contradicts the rest is not kept: it would spoil a receipt that is good without it.
+    if (raised.changed) await Integrity.check({ crypto, bundle: raised.bundle, exactProfiles: Profiles.exact })
     return {
       bundle: raised.changed ? Bundle.serialize(raised.bundle) : bytes,
       changed: raised.changed,
@@ -280,9 +283,9 @@ function once(recompute: Verdict.Options['recompute']): Verdict.Options['recompu
 
 /** The manifest hash of the model that the request names, so that the order binds it; 32 zero bytes if the node does not list it. */
 function modelOf(info: NodeInfo.NodeInfo, target: string, body: Uint8Array): Uint8Array {
-  const tensor = /^\/v2\/models\/([^/]+)\/infer$/.exec(target)
-  let id: unknown = tensor?.[1] === undefined ? undefined : decodeURIComponent(tensor[1])
-  if (id === undefined) {
+  const tensor = /^\/v2\/models\/([^/]+)\/infer$/.exec(target)?.[1]
+  let id: unknown = tensor
+  if (tensor === undefined) {
     try {
       id = (JSON.parse(Bytes.toUtf8(body)) as { model?: unknown }).model
     } catch {

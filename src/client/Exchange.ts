@@ -11,7 +11,7 @@ import * as Claims from '../protocol/Claims.ts'
 import * as ClaimsTree from '../protocol/ClaimsTree.ts'
 import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
-import { UnavailableError, VerificationError } from '../protocol/errors.ts'
+import { UnavailableError, UsageError, VerificationError } from '../protocol/errors.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Order from '../protocol/Order.ts'
 import * as Pledge from '../protocol/Pledge.ts'
@@ -61,6 +61,8 @@ export type Answer = {
 
 /** Largest answer read: as large as a bundle may be. */
 export const maxAnswerBytes = Bundle.maxBytes
+/** Most events and comments of a stream: about what a bundle can hold as data items. */
+const maxStreamItems = 262_144
 /** How long the small answers beside a call may take: they come from the gateway's memory. */
 export const besideTimeoutMs = 10_000
 /** How long an order stays good. */
@@ -68,8 +70,10 @@ const orderSeconds = 300n
 
 /** Makes the call and assembles the bundle; throws `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
 export async function run(parts: Parts, request: Request): Promise<Answer> {
+  const url = new URL(request.target, parts.baseUrl)
+  if (url.origin !== new URL(parts.baseUrl).origin || url.pathname !== request.target) throw new TargetError()
   const made = await makeOrder(parts, request)
-  const sent = parts.fetch(new URL(request.target, parts.baseUrl), {
+  const sent = parts.fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...request.headers, ...made.headers },
     body: request.body as Uint8Array<ArrayBuffer>,
@@ -77,7 +81,7 @@ export async function run(parts: Parts, request: Request): Promise<Answer> {
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   })
   const response = await HttpBody.reach(sent)
-  const mediaType = (response.headers.get('content-type') ?? '').split(';', 1)[0]?.trim() ?? ''
+  const mediaType = mediaTypeOf(response.headers.get('content-type') ?? '')
   const read =
     mediaType === 'text/event-stream' ? await readStream(response, request.onData) : await readUnary(response)
   const receipt = read.values.get('receipt')
@@ -140,6 +144,8 @@ async function readStream(response: Response, onData: ((data: string) => void) |
   await HttpBody.eachPart(response, maxAnswerBytes, (part) => {
     for (const item of parser.push(part)) {
       items.push(item)
+      // Tiny events take a hundred times their bytes in memory, and a file holds no more of them.
+      if (items.length > maxStreamItems) throw new HttpBody.TooLargeError(maxAnswerBytes)
       if (item.type === 'chunk' && item.event !== Sse.receiptEvent) onData?.(Bytes.toUtf8(item.data))
     }
   })
@@ -172,15 +178,17 @@ async function assemble(
     [...values].map(([slot, value]) => [slot, { salt: ClaimsTree.slotSalt(salts, slot, parsed.modeBits), value }]),
   )
   assertRoot(crypto, parsed.claimsRoot, disclosed)
+  assertAnswered(request, read, disclosed)
   const leaves = await fetchLeaves(parts, receiptHash, readToken)
   const salt = (name: Body.Name) => salts[Body.saltIndexOf(name)] as Uint8Array
   const bodies: NonNullable<Bundle.Bundle['bodies']> = {
     request: { salt: salt('request'), leaves: [request.body] },
-    ...(leaves === undefined || !disclosed.has(Body.slotOf('effective'))
+    // A body without leaves has no place in a bundle.
+    ...(leaves === undefined || leaves.effective.length === 0 || !disclosed.has(Body.slotOf('effective'))
       ? {}
       : { effective: { salt: salt('effective'), leaves: leaves.effective } }),
-    response: { salt: salt('response'), leaves: read.chunks },
-    ...(leaves === undefined || !disclosed.has(Body.slotOf('output'))
+    ...(read.chunks.length === 0 ? {} : { response: { salt: salt('response'), leaves: read.chunks } }),
+    ...(leaves === undefined || leaves.output.length === 0 || !disclosed.has(Body.slotOf('output'))
       ? {}
       : { output: { salt: salt('output'), leaves: leaves.output } }),
   }
@@ -195,7 +203,7 @@ async function assemble(
     keys: { node: info.publicKey, ...(pledgePiece === undefined || log === undefined ? {} : { log: log.publicKey }) },
     bodies,
   }
-  assertResponse(crypto, bundle)
+  assertResponse(crypto, disclosed, salt('response'), read.chunks)
   return { status: read.status, mediaType: read.mediaType, chunks: read.chunks, receiptHash, bundle, readToken }
 }
 
@@ -218,13 +226,39 @@ function assertRoot(crypto: Crypto, signedRoot: Uint8Array, disclosed: Bundle.Bu
     throw new ReceiptError('claims-root-differs', 'The claims do not add up to what the node signed for this call.')
 }
 
+/** The receipt must be for this endpoint, and the status and form that came must be those of the receipt: the order and the body's hash do not say it. */
+function assertAnswered(
+  request: Request,
+  read: { readonly status: number; readonly mediaType: string },
+  disclosed: Bundle.Bundle['disclosed'],
+): void {
+  const asked = disclosed.get(Slot.indexOf('request'))
+  const given = disclosed.get(Slot.indexOf('response'))
+  if (asked === undefined || given === undefined)
+    throw new ReceiptError('receipt-incomplete', 'The receipt does not commit to both request and response.')
+  const { method, target } = Claims.decode('request', asked.value)
+  if (method !== 'POST' || target !== request.target)
+    throw new ReceiptError('other-endpoint', 'The receipt is for a call of another endpoint.')
+  const { status, mediaType } = Claims.decode('response', given.value)
+  if (status !== read.status || mediaTypeOf(mediaType) !== read.mediaType) throw new ResponseMismatchError()
+}
+
+/** Without parameters such as charset, which change no byte. */
+function mediaTypeOf(header: string): string {
+  return header.split(';', 1)[0]?.trim() ?? ''
+}
+
 /** Bytes that only this reader saw accuse nobody: something on the way may have changed them. */
-function assertResponse(crypto: Crypto, bundle: Bundle.Bundle): void {
-  const value = bundle.disclosed.get(Body.slotOf('response'))?.value
-  const body = bundle.bodies?.response
-  if (value === undefined || body === undefined) return
+function assertResponse(
+  crypto: Crypto,
+  disclosed: Bundle.Bundle['disclosed'],
+  salt: Uint8Array,
+  chunks: readonly Uint8Array[],
+): void {
+  const value = disclosed.get(Body.slotOf('response'))?.value
+  if (value === undefined) return
   const claim = Claims.decode('response', value)
-  if (!Bytes.equal(Body.root(crypto, body.salt, body.leaves), claim.root)) throw new ResponseMismatchError()
+  if (!Bytes.equal(Body.root(crypto, salt, chunks), claim.root)) throw new ResponseMismatchError()
 }
 
 async function fetchClaims(
@@ -288,9 +322,22 @@ export class GatewayError extends UnavailableError<'gateway-refused'> {
   }
 }
 
-export type ReceiptErrorCode = 'receipt-missing' | 'receipt-incomplete' | 'claims-missing' | 'claims-root-differs'
+export type ReceiptErrorCode =
+  | 'receipt-missing'
+  | 'receipt-incomplete'
+  | 'claims-missing'
+  | 'claims-root-differs'
+  | 'other-endpoint'
 
-/** The answer's receipt is not there or not whole. */
+/** The target is no plain path of the gateway: nothing was sent. */
+export class TargetError extends UsageError<'target-no-path'> {
+  override readonly name = 'Exchange.TargetError'
+  constructor() {
+    super('target-no-path', 'The target must be the path of an endpoint of the gateway, in its normal form.')
+  }
+}
+
+/** The answer's receipt is not there, not whole, or not for this call. */
 export class ReceiptError extends VerificationError<ReceiptErrorCode> {
   override readonly name = 'Exchange.ReceiptError'
   constructor(code: ReceiptErrorCode, message: string) {

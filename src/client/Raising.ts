@@ -3,12 +3,13 @@
  * Source: spec/wire.md section 3, spec/bundle.md. Every piece is checked before it is kept.
  */
 import type * as ChainPiece from '../chain/ChainPiece.ts'
-import type * as Bundle from '../protocol/Bundle.ts'
+import * as Bundle from '../protocol/Bundle.ts'
 import * as BundleCut from '../protocol/BundleCut.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import * as Checkpoint from '../protocol/Checkpoint.ts'
 import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
-import { UnavailableError, VerificationError } from '../protocol/errors.ts'
+import { BaseError, UnavailableError, VerificationError } from '../protocol/errors.ts'
 import * as Head from '../protocol/Head.ts'
 import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Merkle from '../protocol/Merkle.ts'
@@ -46,7 +47,9 @@ export async function raise(parts: Parts, bundle: Bundle.Bundle): Promise<Raised
 /** The inclusion proof under the first anchored size that covers the leaf, once the log has one. */
 async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.Bundle | undefined> {
   const { crypto } = parts
-  if (bundle.pledge === undefined || bundle.checkpoint !== undefined) return undefined
+  if (bundle.pledge === undefined || bundle.keys.log === undefined) return undefined
+  // Until the size is shown to be anchored another may take its place: a log could name one that it never anchors.
+  if (bundle.chain?.anchorLog?.step0 !== undefined) return undefined
   const pledge = Pledge.parse(bundle.pledge.words)
   const url = new URL(`/log/${Bytes.toHex(pledge.logId)}/proof?index=${pledge.leafIndex}`, parts.baseUrl)
   const response = await parts
@@ -65,11 +68,35 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
     proof: proof.proof,
     root: proof.root,
   })
-  const named = proof.cosignatures.filter(({ publicKey }) =>
-    parts.witnesses.some((keyId) => Bytes.equal(keyId, Cose.keyId(crypto, publicKey))),
+  const { chainId, anchorLog, logId } = pledge
+  const payload = Checkpoint.payload(
+    crypto,
+    Checkpoint.words({ chainId, anchorLog, logId, size: proof.size, root: proof.root }),
   )
-  const checkpoint = { ...proof, cosignatures: [...named].sort((a, b) => Bytes.compare(a.publicKey, b.publicKey)) }
-  return { ...bundle, checkpoint }
+  await Cose.verify(crypto, { tag: 'checkpoint', payload, signature: proof.signature, publicKey: bundle.keys.log })
+  return { ...bundle, checkpoint: { ...proof, cosignatures: await goodLines(parts, payload, proof.cosignatures) } }
+}
+
+/** Cosignatures of known witnesses that hold, one for each key, sorted; the gateway can not spoil a receipt with others. */
+async function goodLines(
+  { crypto, witnesses }: Parts,
+  payload: Uint8Array,
+  lines: Bundle.CheckpointPiece['cosignatures'],
+): Promise<Bundle.CheckpointPiece['cosignatures']> {
+  const good = new Map<string, (typeof lines)[number]>()
+  for (const line of lines.slice(0, Bundle.maxCosignatures)) {
+    const { publicKey, signature } = line
+    if (publicKey.length !== 64) continue
+    if (!witnesses.some((keyId) => Bytes.equal(keyId, Cose.keyId(crypto, publicKey)))) continue
+    try {
+      await Cose.verify(crypto, { tag: 'cosign', payload, signature, publicKey })
+    } catch (error) {
+      if (BaseError.isInstance(error)) continue
+      throw error
+    }
+    good.set(Bytes.toHex(publicKey), line)
+  }
+  return [...good.values()].sort((a, b) => Bytes.compare(a.publicKey, b.publicKey))
 }
 
 /** The chain proof; replaced by one under a final header as soon as there is one. */

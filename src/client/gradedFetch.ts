@@ -22,10 +22,19 @@ export type Options = {
 /** Endpoints whose answers carry a receipt. */
 const graded = /^\/v1\/chat\/completions$|^\/v2\/models\/[^/]+\/infer$/
 
+/** What may be read without a receipt, none of it text of a model: lists of models, health, receipts, the log, the node's description. */
+const plainReads = [
+  /^\/v1\/models(\/.+)?$/,
+  /^\/v2(\/health\/(live|ready)|\/models\/[^/]+)?$/,
+  /^\/v1\/receipts\/.+$/,
+  /^\/log\/.+$/,
+  /^\/\.well-known\/assay\.json$/,
+]
+
 /**
  * Makes the function; it throws `Graded.NotMetError` for anything below the policy, streams included: no text leaves before.
  *
- * Reading from the gateway passes through. Any other call is refused (`gradedFetch.NoReceiptError`), because its answer would
+ * Reading what is no answer of a model (lists, health, receipts, the log) passes through. Any other call is refused (`gradedFetch.NoReceiptError`), because its answer would
  * come without a receipt. A client of OpenAI's that retries repeats the whole call: set its `maxRetries` to 0.
  */
 export function createFetch(client: Client, options: Options = {}): typeof globalThis.fetch {
@@ -35,8 +44,9 @@ export function createFetch(client: Client, options: Options = {}): typeof globa
     const { pathname, origin } = new URL(request.url)
     if (origin !== new URL(client.baseUrl).origin) throw new OtherServerError()
     if (!graded.test(pathname)) {
-      if (request.method !== 'GET' && request.method !== 'HEAD') throw new NoReceiptError(pathname)
-      return plain(request)
+      const isReading = request.method === 'GET' || request.method === 'HEAD'
+      if (!isReading || !plainReads.some((path) => path.test(pathname))) throw new NoReceiptError(pathname)
+      return plain(new Request(request, { redirect: 'error' }))
     }
     if (request.method !== 'POST') throw new MethodError()
     const body = new Uint8Array(await request.arrayBuffer())
@@ -50,6 +60,9 @@ export function createFetch(client: Client, options: Options = {}): typeof globa
 
 function toResponse(answer: Answer): Response {
   const headers = { 'content-type': answer.mediaType, 'assay-receipt-hash': answer.receiptHash }
+  // A response of these has no body, and the platform refuses to make one.
+  if (answer.status === 204 || answer.status === 205 || answer.status === 304)
+    return new Response(null, { status: answer.status, headers })
   if (answer.mediaType !== 'text/event-stream')
     return new Response(answer.chunks[0] as Uint8Array<ArrayBuffer>, { status: answer.status, headers })
   const lines = answer.chunks.map((chunk) => {

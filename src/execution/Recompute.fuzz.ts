@@ -196,6 +196,19 @@ describe('recomputeExecuted', () => {
       ['effective-request', { effectiveLeaves: call.effectiveLeaves.slice(0, 1) }],
       ['effective-request', { effectiveLeaves: [...call.effectiveLeaves, Bytes.u32(Toy.tokenizer.size)] }],
       ['sampling', { claims: { ...claims, engine: { ...claims.engine, sampling: undefined } } }],
+      ...['0x1', 'abc', '-1', '1e999', ''].map(
+        (temperature) =>
+          [
+            'sampling',
+            {
+              claims: { ...claims, engine: { ...claims.engine, sampling: { ...claims.engine.sampling, temperature } } },
+            },
+          ] as const,
+      ),
+      [
+        'sampling',
+        { claims: { ...claims, engine: { ...claims.engine, sampling: { ...claims.engine.sampling, topP: '0' } } } },
+      ],
       ['kind', { claims: { ...claims, output: { ...claims.output, kind: 2 } } }],
       ['root', { salt: build.subarray(0, 16) }],
       ['root', { claims: { ...claims, output: { ...claims.output, root: build } } }],

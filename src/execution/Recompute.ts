@@ -152,6 +152,10 @@ export async function recomputeExecuted(
 
   const { sampling } = claims.engine
   if (sampling === undefined) throw new MismatchError('executed', 'sampling')
+  // Texts that no request could have led to: JavaScript would read them as some number or as NaN.
+  const isTemperature = Chat.isDecimal(sampling.temperature, (value) => value >= 0 && value <= 2)
+  const isTopP = Chat.isDecimal(sampling.topP, (value) => value > 0 && value <= 1)
+  if (!isTemperature || !isTopP) throw new MismatchError('executed', 'sampling')
   if (engine.lm === undefined) throw new EngineMissingError(claims.engine.profile)
   const tokenizer = loadTokenizer(crypto, 'executed', engine.model)
   const model = Chat.assertChat(manifest, tokenizer)

@@ -134,6 +134,12 @@ describe('encode refuses', () => {
   })
 })
 
+test('encoding within an encoding leaves both alone', () => {
+  const outer = Object.defineProperty([0, 2], 0, { get: () => Dcbor.encode('inner') })
+  assert.equal(Bytes.toHex(Dcbor.encode(outer)), '824665696e6e657202')
+  assert.equal(Bytes.toHex(Dcbor.encode([Dcbor.encode('inner'), 2])), '824665696e6e657202')
+})
+
 describe('limits', () => {
   const nested = (depth: number): Dcbor.Value => (depth === 0 ? 0 : [nested(depth - 1)])
   test('depth: 16 containers pass, 17 do not, in both directions', () => {
@@ -322,3 +328,17 @@ function valueOf(recipe: any): { readonly value: Dcbor.Value } | undefined {
       return undefined
   }
 }
+
+test('text over the limit is refused before it is normalised, which takes quadratic time', () => {
+  const long = Bytes.fromUtf8(`a${'\u0301'.repeat(40_000)}${'\u0316'.repeat(40_000)}`)
+  const startedMs = performance.now()
+  assert.throws(() => Dcbor.decode(Bytes.concat(Bytes.fromHex('7a'), Bytes.u32(long.length), long)), {
+    code: 'limit-exceeded',
+  })
+  assert.throws(() => Dcbor.encode(Bytes.toUtf8(long)), { code: 'limit-exceeded' })
+  assert.ok(performance.now() - startedMs < 500)
+  const most = 'é'.repeat(512)
+  assert.equal(Dcbor.decode(Dcbor.encode(most)), most)
+  assert.throws(() => Dcbor.encode(`${most}a`), { code: 'limit-exceeded' })
+  assert.equal(Dcbor.decode(Dcbor.encode('a'.repeat(2000))), 'a'.repeat(2000))
+})

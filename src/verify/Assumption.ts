@@ -53,8 +53,19 @@ export const maxSets = 64
 /** The minimal sets of atoms that must fail together, and how many more there are. */
 export type Liars = { readonly sets: readonly (readonly Atom[])[]; readonly more: number }
 
+/** Kinds whose atoms stand alone; all others have something after the colon. */
+const bareKinds: readonly string[] = ['client-code', 'debug', 'simulated']
+/** How the rest of an atom is written: bytes in lower-case hex, of addresses after 0x. */
+const hexRests: Readonly<Record<string, { readonly prefix: string; readonly digits: number }>> = {
+  key: { prefix: '', digits: 64 },
+  log: { prefix: '', digits: 64 },
+  witness: { prefix: '', digits: 64 },
+  operator: { prefix: '0x', digits: 40 },
+}
+
 /**
- * Checks a pattern: a literal atom, or a prefix followed by one `*` at the end; its kind must exist.
+ * Checks a pattern: a literal atom, or a prefix followed by one `*` at the end; its kind must exist, and some atom must match it (an
+ * address in mixed case would forbid nobody).
  *
  * @throws {PatternError}
  */
@@ -65,6 +76,18 @@ export function assertPattern(pattern: unknown): asserts pattern is string {
   if (star !== -1 && star !== pattern.length - 1) throw new PatternError(pattern)
   const kind = (pattern.split(':')[0] ?? '').replace('*', '')
   if (!(kinds as readonly string[]).includes(kind)) throw new PatternError(pattern)
+  const colon = pattern.indexOf(':')
+  if (colon === -1) {
+    if (star === -1 && !bareKinds.includes(kind)) throw new PatternError(pattern)
+    return
+  }
+  const hex = hexRests[kind]
+  if (hex === undefined) return
+  const rest = pattern.slice(colon + 1).replace('*', '')
+  const isBegin = hex.prefix.startsWith(rest) && star !== -1
+  const digits = rest.slice(hex.prefix.length)
+  const isRest = rest.startsWith(hex.prefix) && /^[0-9a-f]*$/.test(digits) && digits.length <= hex.digits
+  if (!isBegin && !(isRest && (star !== -1 || digits.length === hex.digits))) throw new PatternError(pattern)
 }
 
 /**
@@ -116,8 +139,12 @@ export function liars(pieces: readonly (readonly Atom[])[]): Liars {
 export class PatternError extends UsageError<'assumption-pattern'> {
   override readonly name = 'Assumption.PatternError'
   constructor(pattern: string) {
-    super('assumption-pattern', 'An assumption pattern must be an atom, or a prefix ending in `*`, of a known kind.', {
-      facts: [`Got: ${pattern.slice(0, 80)}`, `Kinds: ${kinds.join(' ')}`],
-    })
+    super(
+      'assumption-pattern',
+      'An assumption pattern must be an atom as they are written, or the beginning of one and `*`, of a known kind.',
+      {
+        facts: [`Got: ${pattern.slice(0, 80)}`, `Kinds: ${kinds.join(' ')}`],
+      },
+    )
   }
 }

@@ -46,13 +46,12 @@ export async function judge(
       throw error
     }
     const because = finding.facts.join('; ')
-    if (
-      finding.class !== 5 &&
-      (Bytes.equal(finding.keyId, node) || (log !== undefined && Bytes.equal(finding.keyId, log)))
-    )
+    // Classes 1 and 3 accuse a key and only that: whose name its owner wrote into what it signed is no evidence against that name.
+    if (finding.class === 5) {
+      if (facts.pledge !== undefined && Bytes.equal(finding.logId, facts.pledge.logId))
+        found.push({ id: 'F5', accused: `log:${Bytes.toHex(finding.logId)}`, because })
+    } else if ([node, log].some((keyId) => keyId !== undefined && Bytes.equal(finding.keyId, keyId)))
       found.push({ id: finding.class === 1 ? 'F1' : 'F3', accused: `key:${Bytes.toHex(finding.keyId)}`, because })
-    else if (finding.class !== 1 && facts.pledge !== undefined && Bytes.equal(finding.logId, facts.pledge.logId))
-      found.push({ id: finding.class === 3 ? 'F3' : 'F5', accused: `log:${Bytes.toHex(finding.logId)}`, because })
   }
   return found
 }

@@ -63,7 +63,7 @@ function grouped(verdict: Verdict): Map<string, string[]> {
     const sets = row.liars.sets.map((set) => `{${set.join(' + ')}}`)
     const text =
       sets.length === 0
-        ? 'nobody, as far as this checks'
+        ? 'no set of up to three parties that this knows of'
         : sets.join(' or ') + (row.liars.more > 0 ? ` and ${row.liars.more} more` : '')
     groups.set(text, [...(groups.get(text) ?? []), row.proposition])
   }

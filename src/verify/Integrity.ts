@@ -147,6 +147,9 @@ function salts({ bundle }: Subject, facts: Facts): void {
   if (open)
     for (const slot of [0, 11, 12])
       if (bundle.hidden.has(slot)) throw new StepError('salts', `Slot ${slot} must be public in this mode.`)
+  const others = [...Object.values(bundle.bodies ?? {}).map((piece) => piece.salt), bundle.order?.requestSalt]
+  if (others.some((salt) => salt?.every((byte) => byte === 0)))
+    throw new StepError('salts', 'The salt of a body must not be zero.')
 }
 
 function claimValues({ bundle, exactProfiles }: Subject, facts: Facts): void {
@@ -202,6 +205,9 @@ async function order({ crypto, bundle }: Subject, facts: Facts): Promise<void> {
 function bodies({ crypto, bundle }: Subject, facts: Facts): void {
   const given = bundle.bodies
   if (given === undefined) return
+  // The root over no leaves is a constant, so nothing would cover the salt.
+  for (const piece of Object.values(given))
+    if (piece.leaves.length === 0) throw new StepError('bodies', 'A body without leaves has no place in a bundle.')
   const { request, effectiveRequest, response, output } = facts.claims
   if (given.request !== undefined) {
     const { salt, leaves } = given.request

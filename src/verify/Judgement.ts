@@ -20,11 +20,24 @@ import * as Proposition from './Proposition.ts'
 import type { Reader } from './Reader.ts'
 import type { Recomputation } from './Recomputation.ts'
 
-/** One alternative behind a proposition: it holds if all of its assumptions hold. */
-export type Piece = { readonly backing: Backing; readonly because: string; readonly assumptions: readonly Atom[] }
+/**
+ * One alternative behind a proposition: it holds if all of its assumptions hold. `behind` are keys and logs that a proven operator
+ * stands for: one party with it, so not listed beside it, yet a policy that forbids one of them means this evidence too.
+ */
+export type Piece = {
+  readonly backing: Backing
+  readonly because: string
+  readonly assumptions: readonly Atom[]
+  readonly behind?: readonly Atom[]
+}
 
-/** One anchoring fact with what it rests on. */
-export type Anchored = { readonly fact: AnchoringFact; readonly because: string; readonly assumptions: readonly Atom[] }
+/** One anchoring fact with what it rests on; the same fact may be there several times, each enough by itself. */
+export type Anchored = {
+  readonly fact: AnchoringFact
+  readonly because: string
+  readonly assumptions: readonly Atom[]
+  readonly behind?: readonly Atom[]
+}
 
 export type Judgement = {
   readonly pieces: ReadonlyMap<Proposition.Proposition, readonly Piece[]>
@@ -33,12 +46,18 @@ export type Judgement = {
   readonly anchoring: readonly Anchored[]
   /** Why an anchoring fact is not there. */
   readonly anchoringReasons: ReadonlyMap<AnchoringFact, string>
+  /** What stands behind the key that signed the head: the pieces of every used slot. */
+  readonly key: readonly Piece[]
   readonly nodeOperator: Uint8Array | undefined
   readonly logOperator: Uint8Array | undefined
-  /** Witness keyIds that cosigned and that the reader named. */
+  /** Node and log sign with the very same key, so they are one party whatever the contracts name as operators. */
+  readonly isOneKey: boolean
+  /** Witness keyIds that cosigned and that the reader named, without the keys of node and log. */
   readonly witnesses: readonly Uint8Array[]
   /** Time of the trusted header, unix seconds. */
   readonly headerTimestamp: bigint | undefined
+  /** Block of the anchor under the trusted header. */
+  readonly anchoredAtBlock: bigint | undefined
   readonly at: { readonly chainId: bigint; readonly number: bigint; readonly hash: Uint8Array } | undefined
 }
 
@@ -62,15 +81,19 @@ export function judge(
   const isUsed = (name: Slot.Name) => bundle.disclosed.has(Slot.indexOf(name)) || bundle.hidden.has(Slot.indexOf(name))
 
   for (const name of Slot.names) {
-    for (const piece of node.pieces) add(name, piece)
-    if (node.reason !== undefined) reasons.set(name, node.reason)
+    // Nothing was committed to in an unused slot, so nothing stands behind it.
+    if (!isUsed(name)) reasons.set(name, `slot ${name} is absent`)
+    else {
+      for (const piece of node.pieces) add(name, piece)
+      if (node.reason !== undefined) reasons.set(name, node.reason)
+    }
   }
   for (const relation of Proposition.relations) {
     const missing = Proposition.joins[relation].find((name) => !isUsed(name))
     if (missing !== undefined) reasons.set(relation, `slot ${missing} is absent`)
     else for (const piece of node.pieces) add(relation, piece)
   }
-  const ordered = orderedPiece(bundle, facts)
+  const ordered = orderedPiece(crypto, bundle, facts)
   if ('backing' in ordered) add('ordered', ordered)
   else if (!reasons.has('ordered')) reasons.set('ordered', ordered.reason)
   for (const [relation, result] of Object.entries(recomputation) as [
@@ -87,10 +110,13 @@ export function judge(
   return {
     pieces,
     reasons,
-    ...anchoring(bundle, facts, reader, trust),
+    ...anchoring(crypto, bundle, facts, reader, trust),
+    key: node.pieces,
     nodeOperator: node.operator,
+    isOneKey: bundle.keys.log !== undefined && Bytes.equal(bundle.keys.node, bundle.keys.log),
     at: trust.at,
     headerTimestamp: trust.at === undefined ? undefined : facts.chain?.header.timestampSeconds,
+    anchoredAtBlock: trust.at === undefined ? undefined : facts.chain?.anchorLog?.step?.blockNumber,
   }
 }
 
@@ -156,16 +182,23 @@ function nodeKey(
   const operator = `operator:0x${Bytes.toHex(record.operator)}`
   const because = `key registered by ${operator} since block ${record.validFromBlock}`
   return {
-    pieces: [word, { backing: 'signed', because, assumptions: [operator, ...trust.atoms] }],
+    pieces: [word, { backing: 'signed', because, assumptions: [operator, ...trust.atoms], behind: [`key:${keyId}`] }],
     operator: record.operator,
   }
 }
 
 /** Relation `ordered`. Source: spec/order.md section 3; hash and signature checks were made by the step `order`. */
-function orderedPiece(bundle: Bundle.Bundle, facts: Facts): Piece | { readonly reason: string } {
+function orderedPiece(crypto: Crypto, bundle: Bundle.Bundle, facts: Facts): Piece | { readonly reason: string } {
   if (facts.order === undefined)
     return { reason: facts.claims.order === undefined ? 'slot order is not disclosed' : 'no order in the file' }
   if (bundle.bodies?.request === undefined) return { reason: 'no request bytes' }
+  const { node, log } = bundle.keys
+  if (
+    [node, log].some(
+      (key) => key !== undefined && Bytes.equal(Cose.keyId(crypto, key), facts.order?.client as Uint8Array),
+    )
+  )
+    return { reason: 'the order is signed by the key of the node or of the log' }
   const { request, model, exposure } = facts.claims
   if (request === undefined || request.method !== 'POST') return { reason: 'the request of slot 2 is not a POST' }
   if (!facts.order.model.every((byte) => byte === 0) && model === undefined)
@@ -179,12 +212,13 @@ function orderedPiece(bundle: Bundle.Bundle, facts: Facts): Piece | { readonly r
   }
   return {
     backing: 'recomputed',
-    because: 'order, signature and request bytes checked by this reader',
+    because: `order of client ${Bytes.toHex(facts.order.client)}, its signature and the request bytes checked by this reader; not its deadline, nor whether it was answered once`,
     assumptions: ['client-code'],
   }
 }
 
 function anchoring(
+  crypto: Crypto,
   bundle: Bundle.Bundle,
   facts: Facts,
   reader: Reader,
@@ -196,39 +230,56 @@ function anchoring(
   const log = trust.level === undefined ? undefined : facts.chain?.anchorLog
   const logOperator = log?.logRecord.operator
   const step = log?.step
-  const logAtom =
-    logOperator === undefined
-      ? `log:${pledge === undefined ? '' : Bytes.toHex(pledge.logId)}`
-      : `operator:0x${Bytes.toHex(logOperator)}`
   const witnesses = facts.witnessKeyIds.filter((keyId) => reader.witnesses.some((named) => Bytes.equal(named, keyId)))
+  const parties = [bundle.keys.node, bundle.keys.log].flatMap((key) =>
+    key === undefined ? [] : Cose.keyId(crypto, key),
+  )
+  // The key of the node or of the log is no second party, under whichever tag it signs.
+  const others = witnesses.filter((keyId) => !parties.some((party) => Bytes.equal(party, keyId)))
+
+  // Anybody can sign with a key of their own in the name of a log: only the log's record says that the key is the log's.
+  const unknownLog =
+    log !== undefined
+      ? undefined
+      : facts.chain?.anchorLog === undefined
+        ? "no proof that the key is the log's"
+        : `${trust.reason}: no proof that the key is the log's`
+  const ofLog = {
+    assumptions: logOperator === undefined ? [] : [`operator:0x${Bytes.toHex(logOperator)}`, ...trust.atoms],
+    behind:
+      pledge === undefined || bundle.keys.log === undefined
+        ? []
+        : [`log:${Bytes.toHex(pledge.logId)}`, `key:${Bytes.toHex(Cose.keyId(crypto, bundle.keys.log))}`],
+  }
 
   const pledged = pledgedBecause(facts, reader, step, log?.logRecord.pledgeBlocks)
-  if (pledged.holds)
-    result.push({
-      fact: 'pledged',
-      because: pledged.because,
-      assumptions: [logAtom, ...(step === undefined ? [] : trust.atoms)],
-    })
-  else reasons.set('pledged', pledged.because)
+  if (!pledged.holds) reasons.set('pledged', pledged.because)
+  else if (unknownLog !== undefined) reasons.set('pledged', unknownLog)
+  else result.push({ fact: 'pledged', because: pledged.because, ...ofLog })
 
-  if (pledge !== undefined && bundle.checkpoint !== undefined)
+  if (pledge === undefined || bundle.checkpoint === undefined) reasons.set('included', 'no inclusion proof')
+  else if (unknownLog !== undefined) reasons.set('included', unknownLog)
+  else
     result.push({
       fact: 'included',
       because: `leaf ${pledge.leafIndex} of ${bundle.checkpoint.size} under the log's own checkpoint`,
-      assumptions: [logAtom],
+      ...ofLog,
     })
-  else reasons.set('included', 'no inclusion proof')
 
-  if (witnesses.length > 0)
+  for (const keyId of others)
     result.push({
       fact: 'witnessed',
-      because: `${witnesses.length} cosignature(s) of witnesses that the reader named`,
-      assumptions: witnesses.map((keyId) => `witness:${Bytes.toHex(keyId)}`),
+      because: 'cosignature of a witness that the reader named',
+      assumptions: [`witness:${Bytes.toHex(keyId)}`],
     })
-  else
+  if (others.length === 0)
     reasons.set(
       'witnessed',
-      reader.witnesses.length === 0 ? 'name a witness or log' : 'no cosignature of a named witness',
+      reader.witnesses.length === 0
+        ? 'name a witness or log'
+        : witnesses.length > 0
+          ? 'the named witness is the node or the log itself'
+          : 'no cosignature of a named witness',
     )
 
   if (step !== undefined) {
@@ -245,7 +296,7 @@ function anchoring(
     reasons.set('anchored', reason)
     reasons.set('final', reason)
   }
-  return { anchoring: result, anchoringReasons: reasons, logOperator, witnesses }
+  return { anchoring: result, anchoringReasons: reasons, logOperator, witnesses: others }
 }
 
 /**

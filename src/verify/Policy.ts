@@ -3,7 +3,7 @@
  */
 import type { Crypto } from '../protocol/Crypto.ts'
 import * as Dcbor from '../protocol/Dcbor.ts'
-import { UsageError } from '../protocol/errors.ts'
+import { BaseError, UsageError } from '../protocol/errors.ts'
 import * as Assumption from './Assumption.ts'
 import * as Backing from './Backing.ts'
 import * as Fields from './Fields.ts'
@@ -68,12 +68,14 @@ export function parse(data: unknown): Policy {
   if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9-]{0,63}$/.test(name))
     throw new InvalidPolicyError('name', 'must match [a-z0-9-], 1..64')
   const budget = { left: maxRequirements }
-  return {
+  const policy = {
     name,
     requirements: requirement(map.requirements, 'requirements', 0, budget),
     forbid: patterns(map.forbid, 'forbid'),
     accept: patterns(map.accept, 'accept'),
   }
+  encode(policy)
+  return policy
 }
 
 /**
@@ -82,7 +84,17 @@ export function parse(data: unknown): Policy {
  * @throws {InvalidPolicyError}
  */
 export function hash(crypto: Crypto, policy: Policy): Uint8Array {
-  return crypto.sha256(Dcbor.encode(toValue(parse(policy))))
+  return crypto.sha256(encode(parse(policy)))
+}
+
+/** What has no encoding (text that is not NFC, too many items) has no hash, so it is no policy. */
+function encode(policy: Policy): Uint8Array {
+  try {
+    return Dcbor.encode(toValue(policy))
+  } catch (cause) {
+    if (!BaseError.isInstance(cause)) throw cause
+    throw new InvalidPolicyError('policy', `has no encoding (${cause.code})`)
+  }
 }
 
 function toValue(data: unknown): Dcbor.Value {
@@ -188,6 +200,9 @@ function propositionRequirement(data: object, path: string): Requirement {
       throw new InvalidPolicyError(`${path}.field`, `must be one of ${known.join(', ') || '(none)'}`)
     result.field = map.field
     result.value = valueTest(map.value, `${path}.value`)
+    // The reader lists rewrites and nothing else: another field must not be measured by that list.
+    if ('subsetOf' in result.value && result.value.subsetOf === 'reader' && map.field !== 'rewrites')
+      throw new InvalidPolicyError(`${path}.value`, 'subsetOf "reader" is for rewrites')
   }
   if (Object.keys(result).length === 1)
     throw new InvalidPolicyError(path, 'asks nothing of the proposition: give visibility, backing or value')
@@ -240,7 +255,7 @@ function scalar(data: unknown, path: string): Scalar {
 }
 
 function integer(data: unknown, path: string, min: number, max: number): number {
-  if (typeof data !== 'number' || !Number.isSafeInteger(data) || data < min || data > max)
+  if (typeof data !== 'number' || !Number.isSafeInteger(data) || Object.is(data, -0) || data < min || data > max)
     throw new InvalidPolicyError(path, `must be an integer from ${min} to ${max}`)
   return data
 }

@@ -36,14 +36,16 @@ export type Context = {
 export function usablePieces(context: Context, proposition: Proposition.Proposition): readonly Piece[] {
   const { forbid, accept } = context.policy
   return (context.judgement.pieces.get(proposition) ?? [])
-    .filter((piece) => Assumption.isUsable(piece.assumptions, forbid, accept))
+    .filter((piece) => Assumption.isUsable([...piece.assumptions, ...(piece.behind ?? [])], forbid, accept))
     .slice(0, Assumption.maxPieces)
 }
 
 /** Anchoring facts that the policy lets count. */
 export function usableFacts(context: Context): Judgement['anchoring'] {
   const { forbid, accept } = context.policy
-  return context.judgement.anchoring.filter((entry) => Assumption.isUsable(entry.assumptions, forbid, accept))
+  return context.judgement.anchoring.filter((entry) =>
+    Assumption.isUsable([...entry.assumptions, ...(entry.behind ?? [])], forbid, accept),
+  )
 }
 
 export function visibility(bundle: Bundle.Bundle, proposition: Proposition.Proposition): Visibility {
@@ -124,31 +126,52 @@ function leaf(context: Context, requirement: Leaf): Answer {
     const node = operatorOf(context)
     const log = usableFacts(context).some((entry) => entry.fact === 'anchored') ? judgement.logOperator : undefined
     if (node === undefined || log === undefined) return unchecked('the operators of node and log are not both proven')
+    if (judgement.isOneKey) return refuted('node and log sign with one key')
     return Bytes.equal(node, log)
       ? refuted('node and log have one operator')
       : met('node and log have different operators')
   }
   if ('witnessedBy' in requirement) {
     if (reader.witnesses.length === 0) return unchecked('name a witness or log')
-    const distinct = new Set(judgement.witnesses.map((keyId) => Bytes.toHex(keyId))).size
+    const { forbid, accept } = context.policy
+    const usable = judgement.witnesses
+      .map((keyId) => Bytes.toHex(keyId))
+      .filter((keyId) => Assumption.isUsable([`witness:${keyId}`], forbid, accept))
+    const distinct = new Set(usable).size
     return distinct >= requirement.k
       ? met(`${distinct} named witnesses cosigned`)
       : unchecked(`${distinct} of ${requirement.k} named witnesses cosigned`)
   }
-  if (context.nowSeconds === undefined) return unchecked('no time given')
-  if (judgement.headerTimestamp === undefined) return unchecked('no trusted header')
-  if (judgement.headerTimestamp > context.nowSeconds) return unchecked("the header is younger than the reader's time")
-  const age = context.nowSeconds - judgement.headerTimestamp
-  return age <= BigInt(requirement.maxAgeSeconds)
-    ? met(`${age} s old`)
-    : refuted(`${age} s old, allowed ${requirement.maxAgeSeconds} s`)
+  return ageLeaf(context, requirement.maxAgeSeconds)
+}
+
+/**
+ * A header says how old a receipt is only if the receipt was anchored in that very block: a proof can be made anew under any later
+ * header, and a leaf is under every later root. That the anchor came soon after the receipt is the log's pledge.
+ */
+function ageLeaf(context: Context, maxAgeSeconds: number): Answer {
+  const { judgement, nowSeconds } = context
+  if (nowSeconds === undefined) return unchecked('no time given')
+  if (judgement.headerTimestamp === undefined || judgement.at === undefined) return unchecked('no trusted header')
+  const facts = usableFacts(context)
+  for (const fact of ['anchored', 'pledged'] as const)
+    if (!facts.some((entry) => entry.fact === fact)) return unchecked(`not ${fact}`)
+  if (judgement.anchoredAtBlock !== judgement.at.number)
+    return unchecked("the header is not the anchor's own block, so it does not show when the receipt was anchored")
+  if (judgement.headerTimestamp > nowSeconds) return unchecked("the header is younger than the reader's time")
+  const age = nowSeconds - judgement.headerTimestamp
+  return age <= BigInt(maxAgeSeconds) ? met(`${age} s old`) : refuted(`${age} s old, allowed ${maxAgeSeconds} s`)
 }
 
 /** The node's operator, if the signed backing is one that the policy lets count. */
 function operatorOf(context: Context): Uint8Array | undefined {
-  return usablePieces(context, 'node').some((piece) => piece.backing === 'signed')
-    ? context.judgement.nodeOperator
-    : undefined
+  const { forbid, accept } = context.policy
+  const isSigned = context.judgement.key.some(
+    (piece) =>
+      piece.backing === 'signed' &&
+      Assumption.isUsable([...piece.assumptions, ...(piece.behind ?? [])], forbid, accept),
+  )
+  return isSigned ? context.judgement.nodeOperator : undefined
 }
 
 function anchoringLeaf(context: Context, fact: AnchoringFact): Answer {

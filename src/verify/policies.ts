@@ -58,6 +58,8 @@ export const strict: Policy = {
       { proposition: 'effectiveRequest', field: 'rewrites', value: { subsetOf: 'reader' } },
       completed,
       { proposition: 'exposure', visibility: 'disclosed' },
+      // Without it the list of rewrites is only the node's word, and an injected text that it leaves out would pass.
+      { proposition: 'prepared', backing: beyondSigned },
       { proposition: 'executed', backing: beyondSigned },
       { proposition: 'rendered', backing: beyondSigned },
       { witnessedBy: 'reader', k: 1 },

@@ -7,6 +7,7 @@ import * as Profiles from '../execution/Profiles.ts'
 import * as Recompute from '../execution/Recompute.ts'
 import type * as Bundle from '../protocol/Bundle.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
+import { BaseError } from '../protocol/errors.ts'
 import type { Facts } from './Integrity.ts'
 import type { Outcome, Recomputation } from './Recomputation.ts'
 
@@ -26,7 +27,13 @@ export function recomputeWith(
     const { request, effectiveRequest, model, weights, engine, output, response } = facts.claims
     if (model === undefined || engine === undefined)
       return all('slots model and engine must be disclosed to run the call again')
-    const local = await executor(model, engine.profile, engine.build)
+    let local: Recompute.LocalEngine | undefined
+    try {
+      local = await executor(model, engine.profile, engine.build)
+    } catch (error) {
+      if (BaseError.isInstance(error)) return all(error.shortMessage)
+      throw error
+    }
     if (local === undefined)
       return all(`this reader has no engine for the model with profile ${engine.profile} and the same build`)
     const { bodies } = bundle
@@ -116,7 +123,9 @@ async function attempt(run: () => Outcome | Promise<Outcome>): Promise<Outcome> 
   } catch (error) {
     if (error instanceof Recompute.MismatchError)
       return { kind: 'mismatch', because: [error.shortMessage, ...error.facts].join(' ') }
-    if (error instanceof Recompute.EngineMissingError) return unavailable(error.shortMessage)
+    // What an engine refuses (tensors that it can not take, logits without a number) tells nothing about the receipt, and must not
+    // keep the reader from a verdict.
+    if (BaseError.isInstance(error)) return unavailable(error.shortMessage)
     throw error
   }
 }
