@@ -209,8 +209,8 @@ async function start(
     newestBlock: () => {
       const newest = view.newest()
       if (newest === undefined) return undefined
-      // The earlier of the block's own time and this machine's clock: a chain that runs ahead expires no order here.
-      return { number: newest.number, timestampSeconds: BigInt(Math.floor(newest.seenAtMs / 1000)) }
+      // The block's own time, as readers will judge the order's deadline: this machine's clock may have jumped.
+      return { number: newest.number, timestampSeconds: newest.timestampSeconds }
     },
     identity: {
       ...{ chainId, nodeRegistry: registry, anchorLog, operator: wallet.address },

@@ -192,6 +192,7 @@ export function anchor(
     signCheckpoint: log.signCheckpoint,
     consistency: log.consistency,
     markAnchored: async (size, block) => log.markAnchored(size, block),
+    markLost: log.markLost,
   }
   const cosigner: Cosigner = {
     async cosign({ size, root, signature }) {

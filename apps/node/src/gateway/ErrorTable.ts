@@ -110,6 +110,7 @@ export type RefusedCode =
   | 'unsupported-media-type'
   | 'unsupported-content-encoding'
   | 'query-not-allowed'
+  | 'target-not-plain'
   | 'model-not-found'
   | 'model-kind'
   | 'overloaded'

@@ -35,7 +35,9 @@ export function create(reply: FastifyReply, commit: (chunk: Uint8Array) => void)
       await write(raw, Sse.writeChunk(chunk))
     },
     async end(bytes) {
-      if (!isGone(raw)) raw.end(bytes)
+      if (isGone(raw)) return
+      cutStalled(raw)
+      raw.end(bytes)
     },
     destroy() {
       if (!isBegun) reply.hijack()
@@ -53,6 +55,17 @@ export function disconnected(raw: ServerResponse): AbortSignal {
   if (raw.destroyed) onClose()
   else raw.once('close', onClose)
   return controller.signal
+}
+
+/** Cuts the connection of a reader that does not take the rest of an answer in time; it would hold its place for ever. */
+export function cutStalled(raw: ServerResponse, ms: number = limits.stalledReaderMs): void {
+  const start = () => {
+    const timer = setTimeout(() => raw.destroy(), ms).unref()
+    raw.once('close', () => clearTimeout(timer))
+  }
+  // An answer behind another one on the same connection waits for its turn first.
+  if (raw.socket === null) raw.once('socket', start)
+  else start()
 }
 
 function isGone(raw: ServerResponse): boolean {

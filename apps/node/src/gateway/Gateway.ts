@@ -5,6 +5,7 @@ import { Bytes } from 'assay/protocol'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
 import * as ChatRoute from './ChatRoute.ts'
 import { ofClientError, RefusedError, toRefusal } from './ErrorTable.ts'
+import * as EventStream from './EventStream.ts'
 import * as Guards from './Guards.ts'
 import * as InferRoute from './InferRoute.ts'
 import * as InfoRoutes from './InfoRoutes.ts'
@@ -36,8 +37,16 @@ const known: readonly (readonly [path: RegExp, methods: string])[] = [
   [/^\/\.well-known\/assay\.json$/, 'GET, HEAD'],
 ]
 
-/** Makes the gateway; `port` is the one that `Host` must name until `listen` says better. */
-export function create(served: Served, options: { readonly port?: number } = {}): Gateway {
+/**
+ * Makes the gateway.
+ *
+ * - `port`: the one that `Host` must name until `listen` says better
+ * - `stalledReaderMs`: how long a reader may take for an answer that is ready
+ */
+export function create(
+  served: Served,
+  options: { readonly port?: number; readonly stalledReaderMs?: number } = {},
+): Gateway {
   let port = options.port ?? 0
   const app = fastify({
     logger: false,
@@ -73,6 +82,9 @@ export function create(served: Served, options: { readonly port?: number } = {})
     reply.header('x-content-type-options', 'nosniff')
     Guards.checkCaller(request, reply, port)
     if (request.method === 'POST' && !request.is404) Guards.checkBody(request)
+  })
+  app.addHook('onSend', async (_, reply) => {
+    EventStream.cutStalled(reply.raw, options.stalledReaderMs)
   })
   addRoutes(app, served)
 

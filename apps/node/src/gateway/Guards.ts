@@ -45,4 +45,8 @@ export function checkBody(request: FastifyRequest): void {
       'This endpoint takes no query: it would not be part of the receipt.',
     )
   }
+  // The router decodes escapes, cuts fragments and takes whole URLs; slot 2 names the target as it was sent.
+  if (!/^\/[A-Za-z0-9._~/-]*$/.test(request.url)) {
+    throw new RefusedError(400, 'target-not-plain', 'The request target must be the plain path of the endpoint.')
+  }
 }

@@ -38,3 +38,21 @@ test('what is held is bounded in time, also when the clock jumps', (context) => 
   assert.equal(cache.get('b'), undefined)
   assert.equal(cache.size(), 0)
 })
+
+test('what nobody asks for is gone when its time is up, not at some later look', (context) => {
+  context.mock.timers.enable({ apis: ['setInterval', 'Date'] })
+  const cache = LeafCache.create({ maxBytes: 10_000, maxAgeMs: 600_000, now: Date.now })
+  context.after(cache.clear)
+  // In steps, because a look sees the time at the end of a step.
+  const until = (ms: number) => {
+    while (Date.now() < ms) context.mock.timers.tick(1_000)
+  }
+  for (let i = 0; i < 10; i++) {
+    until(7_000 * i)
+    cache.put(String(i), leaves(1))
+  }
+  until(540_000)
+  assert.ok(cache.get('0') !== undefined)
+  until(663_000)
+  assert.equal(cache.size(), 0)
+})

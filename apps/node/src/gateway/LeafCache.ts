@@ -31,15 +31,16 @@ export function create(options: {
   }
 
   /** A clock that jumped back must not keep anything longer than it would have been kept. */
-  function dropOld(): void {
+  function dropOld(aheadMs = 0): void {
     const now = options.now()
     for (const [key, { untilMs }] of items) {
-      if (untilMs <= now || untilMs > now + options.maxAgeMs) drop(key)
+      if (untilMs <= now + aheadMs || untilMs > now + options.maxAgeMs) drop(key)
     }
   }
 
-  // What nobody asks for must go as well.
-  const timer = setInterval(dropOld, Math.min(options.maxAgeMs, 30_000))
+  // What nobody asks for must go as well, and before its time rather than after it: slot 10 says how long it is kept.
+  const lookMs = Math.min(options.maxAgeMs / 4, 15_000)
+  const timer = setInterval(() => dropOld(2 * lookMs), lookMs)
   timer.unref()
 
   return {

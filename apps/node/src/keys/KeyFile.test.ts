@@ -102,3 +102,20 @@ test('a replaced key leaves its public half alone', (context) => {
   )
   for (const name of readdirSync(folder)) assert.ok(!readFileSync(join(folder, name), 'utf8').includes(privateKey))
 })
+
+test('what lies where the new file is written first is not followed and not kept', (context) => {
+  const folder = folderOf(context)
+  const elsewhere = join(folder, 'elsewhere')
+  writeFileSync(elsewhere, 'theirs', { mode: 0o644 })
+  const beside = join(folder, `key.json.${process.pid}.new`)
+  for (const plant of [
+    () => symlinkSync(elsewhere, beside),
+    () => writeFileSync(beside, 'left behind', { mode: 0o666 }),
+  ]) {
+    rmSync(join(folder, 'key.json'), { force: true })
+    plant()
+    KeyFile.openKey(folder, 'node')
+    assert.equal(readFileSync(elsewhere, 'utf8'), 'theirs')
+    assert.equal(statSync(join(folder, 'key.json')).mode & 0o777, 0o600)
+  }
+})

@@ -79,7 +79,7 @@ export async function appendGroup(
     if ('value' in outcome && outcome.value.signature === undefined)
       unsigned.set(outcome.value.entry.index, outcome.value)
   }
-  const signed = await signPledges(state, [...unsigned.values()])
+  const signed = await signPledges(state, [...unsigned.values()], plan.fresh)
   return plan.outcomes.map((outcome) => {
     if ('error' in outcome) return outcome
     const { value } = outcome
@@ -173,10 +173,14 @@ async function mirrorEntries(state: State, fresh: readonly Placed[]): Promise<vo
   state.hooks?.reached?.('entries-mirrored')
 }
 
-async function signPledges(state: State, placed: readonly Placed[]): Promise<Map<bigint, Appended>> {
+async function signPledges(
+  state: State,
+  placed: readonly Placed[],
+  fresh: readonly Placed[],
+): Promise<Map<bigint, Appended>> {
   const results = new Map<bigint, Appended>()
   if (placed.length === 0) return results
-  const planned = replan(state, placed)
+  const planned = replan(state, placed, fresh)
   const signatures = await Promise.all(planned.map((one, i) => signPledge(state, one, i === 0)))
   state.hooks?.reached?.('pledges-signed')
   state.store.write({
@@ -189,11 +193,19 @@ async function signPledges(state: State, placed: readonly Placed[]): Promise<Map
   return results
 }
 
-/** Pledges that waited too long name a newer block; nobody has the one that was planned. */
-function replan(state: State, placed: readonly Placed[]): readonly Placed[] {
+/**
+ * Pledges that waited too long, and those of earlier groups, name a newer block; nobody has the one that was planned. What
+ * an earlier group planned may name a block that the chain has lost since, or one that a mirror made up.
+ */
+function replan(state: State, placed: readonly Placed[], fresh: readonly Placed[]): readonly Placed[] {
   const block = Intake.blockForPledge(state.chain, state.now())
-  const isOld = ({ entry }: Placed): boolean =>
-    entry.issuedAtBlock > block.number || block.number - entry.issuedAtBlock > maxPlanAgeBlocks
+  const plannedNow = new Set(fresh)
+  const isOld = (one: Placed): boolean => {
+    const { issuedAtBlock, issuedAtBlockHash } = one.entry
+    if (Bytes.equal(issuedAtBlockHash, block.hash)) return issuedAtBlock !== block.number
+    const age = block.number - issuedAtBlock
+    return !plannedNow.has(one) || age <= 0n || age > maxPlanAgeBlocks
+  }
   const old = placed.filter(isOld)
   if (old.length === 0) return placed
   state.store.write({ replans: old.map(({ entry }) => ({ index: entry.index, ...pairOf(block) })) })

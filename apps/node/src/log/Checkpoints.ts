@@ -109,6 +109,20 @@ export function markReorganised({ store }: Pick<State, 'store'>, fromBlock: bigi
   if (gone.length > 0) store.write({ checkpoints: gone.map((one) => ({ ...one, anchored: undefined })) })
 }
 
+/**
+ * Takes note of the contract's head: what was anchored above it went with blocks that the chain lost. The largest such
+ * checkpoint is to be sent again and covers the entries of the others, which count as passed.
+ */
+export function markLost({ store }: Pick<State, 'store'>, head: bigint): void {
+  if (store.firstAnchored(head + 1n) === undefined) return
+  const lost = store.anchoredSince(0n).filter((one) => one.size > head && one.anchored?.passed === false)
+  const checkpoints = lost.map((one, i) => {
+    const block = one.anchored?.block ?? 0n
+    return { ...one, anchored: i === lost.length - 1 ? undefined : { block, passed: true } }
+  })
+  store.write({ checkpoints })
+}
+
 /** Writes the files of the largest signed checkpoint. */
 export async function publish(context: Context): Promise<void> {
   const { store, tree, readTile, crypto, identity } = context

@@ -29,9 +29,9 @@ export function read(crypto: Crypto, request: Request): { readonly head: Head.He
     head,
     candidate: {
       // Copies: the caller may reuse its buffers while the entry waits.
-      head: Uint8Array.from(request.head),
-      signature: Uint8Array.from(request.signature),
-      publicKey: Uint8Array.from(request.publicKey),
+      head: new Uint8Array(request.head),
+      signature: new Uint8Array(request.signature),
+      publicKey: new Uint8Array(request.publicKey),
       keyId: Cose.keyId(crypto, request.publicKey),
       sequence: head.sequence,
       leafHash: leafHash(crypto, request.head),

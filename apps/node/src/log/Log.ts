@@ -79,6 +79,8 @@ export type Log = {
   readonly unanchored: () => Checkpoints.SignedCheckpoint[]
   readonly markAnchored: (size: bigint, block: bigint) => void
   readonly markReorganised: (fromBlock: bigint) => void
+  /** What was anchored above the contract's head is anchored no more; see `Checkpoints.markLost`. */
+  readonly markLost: (head: bigint) => void
   readonly addCosignature: (size: bigint, cosignature: Cosignature) => Promise<void>
   /** Evidence of keys that signed two heads for one place. */
   readonly conflicts: () => PlaceEvidence[]
@@ -225,6 +227,7 @@ function run(context: Context, files: string): Log {
     unanchored: () => store.unanchored().filter((one) => one.signature !== undefined) as Checkpoints.SignedCheckpoint[],
     markAnchored: (size, block) => Checkpoints.markAnchored(context, size, block),
     markReorganised: (fromBlock) => Checkpoints.markReorganised(context, fromBlock),
+    markLost: (head) => Checkpoints.markLost(context, head),
     addCosignature: (size, cosignature) => inTurn(() => Checkpoints.addCosignature(context, size, cosignature)),
     conflicts: () =>
       store.conflicts().map(({ index, head, signature }) => {

@@ -109,19 +109,24 @@ export async function create(options: {
     maxGroup,
     run: async (calls) => {
       const before = tip
-      const placed = calls.map((call) => {
-        const receipt = place(call)
-        tip = { sequence: receipt.sequence, receiptHash: receipt.receiptHash }
-        return receipt
+      // A call that has no head takes no place, and those beside it keep theirs.
+      const outcomes = calls.map((call): Batcher.Outcome<StoredReceipt> => {
+        try {
+          const value = place(call)
+          tip = { sequence: value.sequence, receiptHash: value.receiptHash }
+          return { value }
+        } catch (error) {
+          return { error }
+        }
       })
       try {
-        await store.addHeads(placed)
+        await store.addHeads(outcomes.flatMap((outcome) => ('value' in outcome ? [outcome.value] : [])))
       } catch (error) {
         tip = before
         throw error
       }
       hooks?.reached?.('head-persisted')
-      return placed.map((value) => ({ value }))
+      return outcomes
     },
   })
 

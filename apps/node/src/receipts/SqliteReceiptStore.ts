@@ -15,23 +15,33 @@ const migrations = [
    ) STRICT;
    CREATE INDEX intents_by_state ON intents (state) WHERE state IN ('running', 'interrupted');
    CREATE UNIQUE INDEX intents_by_order ON intents (order_hash) WHERE order_hash IS NOT NULL;
-   CREATE TABLE receipts (
-     receipt_hash BLOB PRIMARY KEY,
+   -- Rows are as large as a third of a page: they stay in the order in which they came and are never written twice.
+   CREATE TABLE heads (
+     id INTEGER PRIMARY KEY,
+     receipt_hash BLOB NOT NULL,
      key_id BLOB NOT NULL,
      sequence INTEGER NOT NULL,
      head BLOB NOT NULL,
      claims BLOB NOT NULL,
      secret BLOB NOT NULL,
      order_hash BLOB,
-     intent INTEGER NOT NULL,
-     signature BLOB,
-     pledge_words BLOB,
-     pledge_signature BLOB,
-     leaf_index INTEGER
-   ) STRICT, WITHOUT ROWID;
-   CREATE UNIQUE INDEX receipts_by_place ON receipts (key_id, sequence);
-   CREATE INDEX receipts_unreleased ON receipts (key_id, sequence) WHERE signature IS NULL;
-   CREATE INDEX receipts_by_order ON receipts (order_hash) WHERE order_hash IS NOT NULL;`,
+     intent INTEGER NOT NULL
+   ) STRICT;
+   CREATE UNIQUE INDEX heads_by_hash ON heads (receipt_hash);
+   CREATE UNIQUE INDEX heads_by_place ON heads (key_id, sequence);
+   CREATE INDEX heads_by_order ON heads (order_hash) WHERE order_hash IS NOT NULL;
+   CREATE TABLE releases (
+     head INTEGER PRIMARY KEY,
+     signature BLOB NOT NULL,
+     pledge_words BLOB NOT NULL,
+     pledge_signature BLOB NOT NULL,
+     leaf_index INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE unreleased (head INTEGER PRIMARY KEY) STRICT;
+   CREATE VIEW receipts AS
+     SELECT id, receipt_hash, key_id, sequence, heads.head, claims, secret, order_hash, intent,
+       signature, pledge_words, pledge_signature, leaf_index
+     FROM heads LEFT JOIN releases ON releases.head = id;`,
 ]
 
 type Row = Record<string, string | number | bigint | Uint8Array | null>
@@ -53,13 +63,17 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
       `SELECT id, target, received_ms, state FROM intents WHERE state = 'interrupted' ORDER BY id DESC LIMIT ?`,
     ),
     addHead: handle.prepare(
-      'INSERT INTO receipts (receipt_hash, key_id, sequence, head, claims, secret, order_hash, intent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO heads (receipt_hash, key_id, sequence, head, claims, secret, order_hash, intent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
     ),
-    release: handle.prepare(
-      'UPDATE receipts SET signature = ?, pledge_words = ?, pledge_signature = ?, leaf_index = ? WHERE receipt_hash = ?',
+    addUnreleased: handle.prepare('INSERT INTO unreleased VALUES (?)'),
+    headByHash: handle.prepare('SELECT id FROM heads WHERE receipt_hash = ?'),
+    release: handle.prepare('INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?, ?)'),
+    removeUnreleased: handle.prepare('DELETE FROM unreleased WHERE head = ?'),
+    tip: handle.prepare('SELECT sequence, receipt_hash FROM heads WHERE key_id = ? ORDER BY sequence DESC LIMIT 1'),
+    // CROSS JOIN keeps the order of the tables: the few that wait first, not all of a key.
+    unreleased: handle.prepare(
+      'SELECT receipts.* FROM unreleased CROSS JOIN receipts ON id = unreleased.head WHERE key_id = ? ORDER BY sequence',
     ),
-    tip: handle.prepare('SELECT sequence, receipt_hash FROM receipts WHERE key_id = ? ORDER BY sequence DESC LIMIT 1'),
-    unreleased: handle.prepare('SELECT * FROM receipts WHERE key_id = ? AND signature IS NULL ORDER BY sequence'),
     byHash: handle.prepare('SELECT * FROM receipts WHERE receipt_hash = ?'),
     byOrder: handle.prepare('SELECT * FROM receipts WHERE order_hash = ?'),
     hasOrder: handle.prepare('SELECT 1 FROM intents WHERE order_hash = ?'),
@@ -86,12 +100,18 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
     addHeads: (receipts) =>
       group.write(() => {
         for (const { receiptHash, keyId, sequence, head, claims, secret, orderHash, intent } of receipts) {
-          sql.addHead.run(receiptHash, keyId, sequence, head, claims, secret, orderHash ?? null, intent)
+          const added = sql.addHead.run(receiptHash, keyId, sequence, head, claims, secret, orderHash ?? null, intent)
+          sql.addUnreleased.run(added.lastInsertRowid)
           sql.closeIntent.run(intent)
         }
       }),
     release: (receiptHash, { signature, pledgeWords, pledgeSignature, leafIndex }) =>
-      group.write(() => void sql.release.run(signature, pledgeWords, pledgeSignature, leafIndex, receiptHash)),
+      group.write(() => {
+        const id = sql.headByHash.get(receiptHash)?.id
+        if (id === undefined) return
+        sql.release.run(id, signature, pledgeWords, pledgeSignature, leafIndex)
+        sql.removeUnreleased.run(id)
+      }),
     tip: (keyId) => {
       const row = sql.tip.get(keyId)
       return row === undefined

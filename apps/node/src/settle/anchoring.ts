@@ -36,6 +36,8 @@ export type AnchoredLog = {
   readonly consistency: (from: bigint, to: bigint) => Promise<readonly Uint8Array[]>
   /** This size is anchored in this block; it and everything signed below it is settled. May be told again, with another block. */
   readonly markAnchored: (size: bigint, block: bigint) => void | Promise<void>
+  /** The contract's head is at this size: what counted as anchored above it is anchored no more. */
+  readonly markLost?: (head: bigint) => void
 }
 
 /** A witness that is asked to cosign; its refusal is reported and keeps nothing from being anchored. */
@@ -118,6 +120,8 @@ export function startAnchoring(options: {
     const head = await view.logHead(log.logId)
     if (head === undefined) throw new UnknownLogError()
     if (head.size > log.size()) throw new LogBehindError(head.size, log.size())
+    log.markLost?.(head.size)
+    await learn(head)
     for (const checkpoint of log.unanchored()) kept.set(checkpoint.size, checkpoint)
     for (const checkpoint of [...kept.values()].sort((a, b) => (a.size < b.size ? -1 : 1))) {
       if (checkpoint.size > head.size) continue
@@ -131,6 +135,18 @@ export function startAnchoring(options: {
     anchoredSize = head.size
     forget(head)
     return head
+  }
+
+  /** A log that took entries from its mirror lacks the checkpoints over them: it signs the anchored one again, to serve its proofs. */
+  async function learn(head: LogHead): Promise<void> {
+    if (head.size <= anchoredSize || kept.has(head.size)) return
+    try {
+      const checkpoint = await log.signCheckpoint(head.size)
+      kept.set(checkpoint.size, checkpoint)
+    } catch (error) {
+      // The next one that is signed and anchored serves as well.
+      onEvent({ kind: 'trouble', error })
+    }
   }
 
   /** Keeps the newest few: deeper than that no reorganisation of a development chain goes, and another signature is cheap. */

@@ -7,6 +7,7 @@
  * blocks come.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -38,7 +39,7 @@ export type AnvilOptions = {
   /** Folder of the daemon; the chain lives in `<home>/chain`. */
   readonly home: string
   readonly chainId?: bigint
-  /** Loopback port; a free one by default. */
+  /** Port on 127.0.0.1; by default a free one, on an address that cannot be guessed where the system has many. */
   readonly port?: number
   /** Seconds between blocks, default 1. */
   readonly blockTimeSeconds?: number
@@ -73,8 +74,8 @@ export async function startAnvil(options: AnvilOptions): Promise<DevelopmentChai
   const unlock = lockFolder(folder)
   try {
     await endOrphan(folder)
-    const port = options.port ?? (await freePort())
-    const supervisor = new Supervisor(program, folder, port, options, unlock)
+    const place = options.port === undefined ? await freePlace() : { host: '127.0.0.1', port: options.port }
+    const supervisor = new Supervisor(program, folder, place, options, unlock)
     await supervisor.start()
     return {
       url: supervisor.url,
@@ -94,7 +95,7 @@ class Supervisor {
   readonly chainId: bigint
   readonly #program: string
   readonly #folder: string
-  readonly #port: number
+  readonly #place: Place
   readonly #blockTimeSeconds: number
   readonly #memoryLimitBytes: number
   readonly #silenceMs: number
@@ -108,12 +109,12 @@ class Supervisor {
   #state: 'running' | 'restarting' | 'failed' | 'stopped' = 'restarting'
   #restarts = 0
 
-  constructor(program: string, folder: string, port: number, options: AnvilOptions, unlock: () => void) {
-    this.url = `http://127.0.0.1:${port}`
+  constructor(program: string, folder: string, place: Place, options: AnvilOptions, unlock: () => void) {
+    this.url = `http://${place.host}:${place.port}`
     this.chainId = options.chainId ?? developmentChainId
     this.#program = program
     this.#folder = folder
-    this.#port = port
+    this.#place = place
     this.#blockTimeSeconds = options.blockTimeSeconds ?? 1
     this.#memoryLimitBytes = options.memoryLimitBytes ?? 1024 ** 3
     this.#silenceMs = options.silenceMs ?? limits.silenceMs
@@ -202,7 +203,7 @@ class Supervisor {
 
   #flags(state: string): string[] {
     return [
-      ...['--host', '127.0.0.1', '--port', String(this.#port), '--chain-id', String(this.chainId)],
+      ...['--host', this.#place.host, '--port', String(this.#place.port), '--chain-id', String(this.chainId)],
       ...['--block-time', String(this.#blockTimeSeconds), '--slots-in-an-epoch', '1'],
       // Not --preserve-historical-states: each state repeats all block hashes, 1 GB on disk after an hour of blocks.
       ...['--state', state, '--state-interval', String(this.#stateIntervalSeconds(state)), '--prune-history', '256'],
@@ -305,11 +306,26 @@ class Supervisor {
   }
 }
 
-async function freePort(): Promise<number> {
+type Place = { readonly host: string; readonly port: number }
+
+/**
+ * A free port on a loopback address drawn at random. The child takes WebSockets from pages of any origin and asks nobody who
+ * they are; a page that would have to try 2^24 addresses does not find it. macOS has 127.0.0.1 alone.
+ */
+async function freePlace(): Promise<Place> {
+  const host = `127.${randomInt(1, 255)}.${randomInt(0, 256)}.${randomInt(1, 255)}`
+  try {
+    return { host, port: await freePort(host) }
+  } catch {
+    return { host: '127.0.0.1', port: await freePort('127.0.0.1') }
+  }
+}
+
+async function freePort(host: string): Promise<number> {
   const server = createServer()
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
+    server.listen(0, host, resolve)
   })
   const address = server.address()
   await new Promise((resolve) => server.close(resolve))

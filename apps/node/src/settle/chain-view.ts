@@ -14,6 +14,8 @@ export type SeenBlock = {
   readonly hash: Uint8Array
   /** By this machine's clock: when it was first seen, or its own timestamp if that is earlier. */
   readonly seenAtMs: number
+  /** By the block itself: what deadlines in orders are judged against, whatever this machine's clock says. */
+  readonly timestampSeconds: bigint
 }
 
 /** The head of a log in AnchorLog. */
@@ -69,7 +71,8 @@ export function createChainView(options: {
       if (tip === undefined || !Bytes.equal(tip.header.hash, header.hash)) {
         // A chain that stands still is old however late one looks; one whose clock runs ahead was seen no later than now.
         const seenAtMs = Math.min(nowMs(), Number(header.timestampSeconds) * 1_000)
-        tip = { header, seen: { number: header.number, hash: header.hash, seenAtMs } }
+        const { number, hash, timestampSeconds } = header
+        tip = { header, seen: { number, hash, timestampSeconds, seenAtMs } }
         cache.clear()
       }
       const { number, hash } = await Rpc.finalized(crypto, rpc)

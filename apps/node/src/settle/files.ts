@@ -36,7 +36,9 @@ export function readFileIfThere(path: string): string | undefined {
 
 function writeBeside(path: string, text: string): string {
   const beside = `${path}.${process.pid}.new`
-  const file = openSync(beside, 'w', 0o600)
+  // Made anew: what lies there may be a link, or be open to others.
+  rmSync(beside, { force: true })
+  const file = openSync(beside, 'wx', 0o600)
   try {
     writeSync(file, text)
     fsyncSync(file)

@@ -3,7 +3,7 @@
  * that was cut off anywhere goes on where it stopped.
  */
 import { AnchorLogContract, NodeRegistryContract, type Records, type Rpc } from 'assay/chain'
-import { Bytes, Cose, type Crypto, errors } from 'assay/protocol'
+import { Bytes, Cose, type Crypto, errors, Identity } from 'assay/protocol'
 import { encode, read } from './contract-call.ts'
 import type { AddressBook } from './deploy.ts'
 import { CallRevertedError, type Sender } from './sender.ts'
@@ -32,7 +32,7 @@ export async function registerNode(
   registrar: Registrar,
   node: { readonly endpoint: string; readonly evidenceHash?: Uint8Array; readonly platform?: number },
 ): Promise<Uint8Array> {
-  const { book, rpc, sender } = registrar
+  const { book, crypto, rpc, sender } = registrar
   const registry = book.nodeRegistry.address
   const operator = Bytes.to0x(sender.address)
   const count = await read(rpc, registry, { abi: registryAbi, functionName: 'nodeCount', args: [operator] })
@@ -41,7 +41,8 @@ export async function registerNode(
     const args = [node.endpoint, evidenceHash, node.platform ?? 0] as const
     await sender.send({ to: registry, data: encode({ abi: registryAbi, functionName: 'registerNode', args }) })
   }
-  return Bytes.from0x(await read(rpc, registry, { abi: registryAbi, functionName: 'nodeIdOf', args: [operator, 0n] }))
+  // Computed here: a key that proved its possession for an identifier of the endpoint's choice could be entered there.
+  return Identity.nodeId(crypto, { chainId: book.chainId, registry, operator: sender.address, n: 0n })
 }
 
 /**
@@ -91,12 +92,14 @@ export async function registerLog(
   for (let attempt = 0; ; attempt++) {
     const known = await findLog(registrar, log.signer)
     if (known !== undefined) return known
-    const index = await read(rpc, contract, { abi: anchorAbi, functionName: 'logCount', args: [operator] })
-    const logId = await read(rpc, contract, { abi: anchorAbi, functionName: 'logIdOf', args: [operator, index] })
+    const n = await read(rpc, contract, { abi: anchorAbi, functionName: 'logCount', args: [operator] })
+    const instance = Bytes.from0x(await read(rpc, contract, { abi: anchorAbi, functionName: 'instance', args: [] }))
+    // Computed here, as the nodeId: whatever the endpoint says, it is a log of this operator.
+    const subject = { chainId: book.chainId, anchorLog: contract, instance, operator: sender.address, n }
     const signature = await provePossession(crypto, {
       chainId: book.chainId,
       contract,
-      subject: Bytes.from0x(logId),
+      subject: Identity.logId(crypto, subject),
       role: roles.log,
       signer: log.signer,
     })

@@ -32,6 +32,8 @@ export type Sender = {
 // EIP-7825: no transaction may use more.
 const transactionGasCap = 16_777_216n
 const priorityFee = 10n ** 9n
+// Another service of this daemon sends its own forgotten transactions again at its next look.
+const gapMs = 2_000
 
 /**
  * A sender for one account; all services of a daemon share it.
@@ -95,6 +97,7 @@ export function createSender(options: {
 
   async function settle(sent: { raw: Hex; hash: string; nonce: bigint }): Promise<Mined> {
     const deadlineMs = performance.now() + waitMs
+    let gapSinceMs: number | undefined
     while (performance.now() < deadlineMs && !closing.signal.aborted) {
       try {
         const receipt = (await rpc.request('eth_getTransactionReceipt', [sent.hash])) as Record<string, string> | null
@@ -106,8 +109,14 @@ export function createSender(options: {
         if ((await rpc.request('eth_getTransactionByHash', [sent.hash])) === null) {
           await rpc.request('eth_sendRawTransaction', [sent.raw])
         }
+        // One before it was taken back with its block: this one waits for a number that nobody sends again.
+        const isNext = (await ask('eth_getTransactionCount', [address, 'pending'])) > sent.nonce
+        gapSinceMs = isNext ? undefined : (gapSinceMs ?? performance.now())
+        if (gapSinceMs !== undefined && performance.now() - gapSinceMs > gapMs) {
+          throw new TransactionLostError('one before it was taken back')
+        }
       } catch (error) {
-        if (error instanceof CallRevertedError) throw error
+        if (error instanceof CallRevertedError || error instanceof TransactionLostError) throw error
         if (/nonce too low/i.test(answerOf(error))) {
           // Mined between the two questions, or its number went to another transaction: the receipt tells.
           const receipt = await rpc.request('eth_getTransactionReceipt', [sent.hash]).catch(() => undefined)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { errors } from 'assay/protocol'
 import * as Database from './Database.ts'
@@ -43,6 +43,18 @@ describe('open', () => {
     assert.deepEqual(notesOf(database), ['second step'])
     database.close()
     assert.throws(() => open(path), Database.NewerSchemaError)
+  })
+
+  test('what it writes is for its owner alone, also in a folder that others may enter', {
+    skip: process.platform === 'win32',
+  }, () => {
+    const path = newPath()
+    mkdirSync(dirname(path), { mode: 0o755 })
+    const database = open(path)
+    for (const name of readdirSync(dirname(path))) {
+      assert.equal(statSync(join(dirname(path), name)).mode & 0o077, 0, name)
+    }
+    database.close()
   })
 
   test('undoes a migration that fails', () => {

@@ -4,7 +4,7 @@
  * WAL with `synchronous = FULL` syncs at every commit. `locking_mode = EXCLUSIVE` keeps the lock for as long as the file
  * is open, so a second daemon on the same folder fails at once instead of signing beside the first.
  */
-import { mkdirSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { errors } from 'assay/protocol'
@@ -44,7 +44,8 @@ export function open(options: {
 }): Database {
   const { path, kind, migrations } = options
   return typed(kind, () => {
-    mkdirSync(dirname(path), { recursive: true })
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    makePrivate(path)
     const handle = new DatabaseSync(path)
     try {
       handle.exec(`
@@ -65,6 +66,18 @@ export function open(options: {
       throw error
     }
   })
+}
+
+/**
+ * Makes the file here and not by SQLite, which would let everybody read it; its other files take the mode of this one. A
+ * file that is there is not opened: to close it again would give back the lock that this process may hold on it.
+ */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
 }
 
 function wrap(handle: DatabaseSync, kind: string): Database {

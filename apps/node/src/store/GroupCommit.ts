@@ -13,6 +13,7 @@ export type GroupCommit = {
    * Runs a synchronous write within the next transaction and gives its result once that is durable.
    *
    * A write that throws is undone alone. When the commit fails, every write of the group fails and nothing is kept.
+   * A write may run twice, the first time undone: it does nothing but read and change this database.
    * Throws: `OverloadedError`, `ClosedError`, what `write` throws, and the errors of `Database`.
    */
   readonly write: <T>(write: () => T) => Promise<T>
@@ -52,15 +53,41 @@ export function create(options: {
     }
   }
 
+  /** The whole group without savepoints, which cost as much as small writes; undefined when one of them is to be undone. */
+  function together(writes: readonly (() => unknown)[]): Batcher.Outcome<unknown>[] | undefined {
+    let isOneToUndo = false
+    try {
+      return database.transaction(() => {
+        const outcomes = writes.map((write) => {
+          try {
+            return { value: write() }
+          } catch (error) {
+            isOneToUndo = database.handle.isTransaction && !isStorageFailure(error)
+            throw error
+          }
+        })
+        hooks?.reached?.('group-written')
+        return outcomes
+      })
+    } catch (error) {
+      if (isOneToUndo) return undefined
+      throw error
+    }
+  }
+
+  function oneByOne(writes: readonly (() => unknown)[]): Batcher.Outcome<unknown>[] {
+    return database.transaction(() => {
+      const outcomes = writes.map(attempt)
+      hooks?.reached?.('group-written')
+      return outcomes
+    })
+  }
+
   const batcher = Batcher.create<() => unknown, unknown>({
     maxQueue: options.maxQueue ?? defaultMaxQueue,
     maxGroup: options.maxGroup ?? defaultMaxGroup,
     run: (writes) => {
-      const outcomes = database.transaction(() => {
-        const results = writes.map(attempt)
-        hooks?.reached?.('group-written')
-        return results
-      })
+      const outcomes = together(writes) ?? oneByOne(writes)
       hooks?.reached?.('group-committed')
       return outcomes
     },
