@@ -71,7 +71,11 @@ describe('nodes that are known', () => {
     const storageRoot = trie.root()
     const known: StateProof.KnownNodes = []
     let hashes = 0
-    const counting = { ...crypto, keccak256: (bytes: Uint8Array) => (hashes++, crypto.keccak256(bytes)) }
+    const keccak256 = (bytes: Uint8Array): Uint8Array => {
+      hashes++
+      return crypto.keccak256(bytes)
+    }
+    const counting = { ...crypto, keccak256 }
     const read = (slot: Uint8Array, proof: StateProof.Proof) =>
       StateProof.verifyStorage(counting, { storageRoot, slot, proof }, known)
     const slots = [5n, 5n, 6n].map((slot) => Bytes.u256(slot))

@@ -27,7 +27,12 @@ export function saltIndexOf(name: Name): number {
 /** One leaf, 32 bytes: SHA-256(0x00 || salt || index u32 || bytes); `salt` has 16 bytes. */
 export function leafHash(crypto: Crypto, salt: Uint8Array, index: number, bytes: Uint8Array): Hash {
   Bytes.assertLength(salt, 16, 'Salt')
-  return crypto.sha256(Bytes.concat(Uint8Array.of(0x00), salt, Bytes.u32(index), bytes))
+  // The first byte is the 0x00.
+  const input = new Uint8Array(21 + bytes.length)
+  input.set(salt, 1)
+  input.set(Bytes.u32(index), 17)
+  input.set(bytes, 21)
+  return crypto.sha256(input)
 }
 
 /** The RFC 9162 root over the leaves of a body, 32 bytes; throws `LimitError` above 2^20 leaves. */

@@ -145,7 +145,9 @@ export function u32(value: number): Uint8Array {
 export function u64(value: bigint): Uint8Array {
   if (typeof value !== 'bigint' || value < 0n || value > 0xffffffffffffffffn) throw new IntegerError(64, value)
   const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, value)
+  // Not with a DataView: a small array has no buffer of its own until somebody asks for it.
+  bytes.set(u32(Number(value >> 32n)))
+  bytes.set(u32(Number(value & 0xffffffffn)), 4)
   return bytes
 }
 

@@ -47,9 +47,11 @@ export const unusedLeaves: readonly Hash[] = Object.freeze(
 export function salts(crypto: Crypto, secret: Uint8Array, nonce: Uint8Array): Uint8Array[] {
   Bytes.assertLength(secret, 32, 'Secret')
   Bytes.assertLength(nonce, 16, 'Nonce')
-  return Array.from({ length: saltCount }, (_, i) =>
-    crypto.sha256(Bytes.concat(Uint8Array.of(0x02), secret, nonce, Uint8Array.of(i))).slice(0, saltLength),
-  )
+  const input = Bytes.concat(Uint8Array.of(0x02), secret, nonce, Uint8Array.of(0))
+  return Array.from({ length: saltCount }, (_, i) => {
+    input[49] = i
+    return crypto.sha256(input).slice(0, saltLength)
+  })
 }
 
 /** Says whether a slot's salt is sixteen zero bytes under these modeBits: public slots of tee and zk receipts. */
@@ -105,7 +107,7 @@ export function build(
   const slotSalts = Array.from({ length: slotCount }, (_, slot) => slotSalt(allSalts, slot, call.modeBits))
   const leaves = slotSalts.map((salt, slot) => {
     const value = call.values.get(slot)
-    return value === undefined ? unusedLeaf(crypto, slot) : leaf(crypto, slot, salt, value)
+    return value === undefined ? (unusedLeaves[slot] as Hash) : leaf(crypto, slot, salt, value)
   })
   return { salts: [...slotSalts, ...allSalts.slice(slotCount)], leaves, root: root(crypto, leaves) }
 }

@@ -62,6 +62,8 @@ const payloadPrefix = Bytes.fromHex('5820')
 const envelopePrefix = Bytes.fromHex('8443a10126a1045820')
 const signaturePrefix = Bytes.fromHex('5840')
 
+const structureStarts = Object.fromEntries(tags.map((tag) => [tag, structureStart(tag)])) as Record<Tag, Uint8Array>
+
 /** Says whether a text is one of the tags. */
 export function isTag(text: string): text is Tag {
   return (tags as readonly string[]).includes(text)
@@ -81,9 +83,14 @@ export function aad(tag: Tag): Uint8Array {
  */
 export function sigStructure(tag: Tag, payload: Uint8Array): Uint8Array {
   Bytes.assertLength(payload, 32, 'Payload')
+  return Bytes.concat(structureStarts[tag], payload)
+}
+
+/** A Sig_structure up to its payload. */
+function structureStart(tag: Tag): Uint8Array {
   const external = aad(tag)
   // The longest tag gives 19 bytes, so the byte string head of the external data is always one byte.
-  return Bytes.concat(structurePrefix, Uint8Array.of(0x40 | external.length), external, payloadPrefix, payload)
+  return Bytes.concat(structurePrefix, Uint8Array.of(0x40 | external.length), external, payloadPrefix)
 }
 
 /** The identifier of a public key: SHA-256(x || y), 32 bytes. */
@@ -152,14 +159,15 @@ export function assertKey(publicKey: Uint8Array): void {
 /** Asserts S <= n / 2 of a signature of 64 bytes; throws `Cose.HighSError`. */
 export function assertLowS(signature: Uint8Array): void {
   Bytes.assertLength(signature, 64, 'Signature')
-  if (Bytes.toBigInt(signature.subarray(32)) > P256.halfOrder) throw new HighSError()
+  if (!P256.isLowS(signature)) throw new HighSError()
 }
 
 /** Replaces a high S by n - S, which is valid for the same key and message; leaves everything else as it is. */
 export function normalizeLowS(signature: Uint8Array): Uint8Array {
   Bytes.assertLength(signature, 64, 'Signature')
+  if (P256.isLowS(signature)) return Uint8Array.from(signature)
   const s = Bytes.toBigInt(signature.subarray(32))
-  if (s <= P256.halfOrder || s >= P256.order) return Uint8Array.from(signature)
+  if (s >= P256.order) return Uint8Array.from(signature)
   return Bytes.concat(signature.subarray(0, 32), Bytes.u256(P256.order - s))
 }
 

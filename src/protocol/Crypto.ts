@@ -9,7 +9,7 @@
 /** A SHA-256 or Keccak-256 digest, 32 bytes. */
 export type Hash = Uint8Array
 
-/** The primitives; every driver must give the same answer for the same bytes. */
+/** The primitives; every driver must give the same answer for the same bytes, and keeps no input: callers reuse theirs. */
 export type Crypto = {
   /** SHA-256 of any number of bytes; returns 32 bytes. */
   readonly sha256: (bytes: Uint8Array) => Hash

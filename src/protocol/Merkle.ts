@@ -15,6 +15,8 @@ export const maxSize = 2n ** 63n - 1n
 export type Range = { readonly start: bigint; readonly end: bigint }
 
 const leafPrefix = Uint8Array.of(0x00)
+// 0x01 || left || right, written anew for every node: an array of its own would take longer than the hash.
+const nodeInput = new Uint8Array(65).fill(0x01, 0, 1)
 
 /** The root of the tree without leaves: SHA-256 of no bytes, 32 bytes. */
 export function emptyRoot(crypto: Crypto): Hash {
@@ -30,11 +32,9 @@ export function leafHash(crypto: Crypto, entry: Uint8Array): Hash {
 export function nodeHash(crypto: Crypto, left: Hash, right: Hash): Hash {
   Bytes.assertLength(left, 32, 'Left hash')
   Bytes.assertLength(right, 32, 'Right hash')
-  const input = new Uint8Array(65)
-  input[0] = 0x01
-  input.set(left, 1)
-  input.set(right, 33)
-  return crypto.sha256(input)
+  nodeInput.set(left, 1)
+  nodeInput.set(right, 33)
+  return crypto.sha256(nodeInput)
 }
 
 /** The root over leaf hashes of 32 bytes each. */

@@ -15,7 +15,15 @@ export const maxTermsBytes = 1024
 export const typeString =
   'Order(bytes32 nodeId,bytes32 client,bytes32 model,bytes32 requestHash,bytes32 policyCommitment,uint8 modes,address asset,uint256 maxPrice,bytes16 nonce,uint64 notAfter,bytes32 exposureTermsHash,bytes32 parentsHash,bytes32 replyKeyHash)'
 
-const domainTypeString = 'EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)'
+/** Keccak-256 of `typeString`, 32 bytes. */
+export const typeHash = Bytes.fromHex('8aa5084de5057d0da755311c8c08cbed8cab3b4b2ecc63540a00019db75e8a1c')
+
+/** What every domain begins with: Keccak-256 of the domain's type, of the name `Assay` and of the version `1`, 96 bytes. */
+export const domainStart = Bytes.fromHex(
+  '8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f' +
+    '41034bd23ecbf5790464f32b19dad6d7170b5d3627ba56dd9cd780ce037a7be7' +
+    'c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6',
+)
 
 /** What a client asks a node for; hashes have 32 bytes. */
 export type Order = {
@@ -110,21 +118,13 @@ export function parse(bytes: Uint8Array): Order {
 
 /** orderHash, 32 bytes: the EIP-712 digest keccak256(0x1901 || domainSeparator || hashStruct). */
 export function hash(crypto: Crypto, order: Order, domain: Domain): Hash {
-  const struct = crypto.keccak256(Bytes.concat(crypto.keccak256(Bytes.fromUtf8(typeString)), words(order)))
+  const struct = crypto.keccak256(Bytes.concat(typeHash, words(order)))
   return crypto.keccak256(Bytes.concat(Uint8Array.of(0x19, 0x01), domainSeparator(crypto, domain), struct))
 }
 
 /** The EIP-712 domain separator, 32 bytes; name `Assay`, version `1`. */
 export function domainSeparator(crypto: Crypto, domain: Domain): Hash {
-  return crypto.keccak256(
-    Abi.encode(
-      crypto.keccak256(Bytes.fromUtf8(domainTypeString)),
-      crypto.keccak256(Bytes.fromUtf8('Assay')),
-      crypto.keccak256(Bytes.fromUtf8('1')),
-      Abi.uint(domain.chainId, 64),
-      Abi.address(domain.registry),
-    ),
-  )
+  return crypto.keccak256(Bytes.concat(domainStart, Abi.uint(domain.chainId, 64), Abi.address(domain.registry)))
 }
 
 /** SHA-256(policyHash || blind), 32 bytes, so that a node does not learn who checks less; `blind` has 16 bytes. */

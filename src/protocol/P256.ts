@@ -8,6 +8,8 @@ export const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2f
 /** The largest S that counts as low, floor(n / 2). */
 export const halfOrder = order >> 1n
 
+const orderBytes = Bytes.u256(order)
+const halfOrderBytes = Bytes.u256(halfOrder)
 const b = 0x5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604bn
 
 /**
@@ -27,7 +29,15 @@ export function isOnCurve(publicKey: Uint8Array): boolean {
 /** Says whether 64 bytes r || s both lie in 1..n-1. */
 export function isInRange(signature: Uint8Array): boolean {
   if (signature.length !== 64) return false
-  const r = Bytes.toBigInt(signature.subarray(0, 32))
-  const s = Bytes.toBigInt(signature.subarray(32))
-  return r > 0n && r < order && s > 0n && s < order
+  return isScalar(signature.subarray(0, 32)) && isScalar(signature.subarray(32))
+}
+
+/** Says whether the s of 64 bytes r || s is at most floor(n / 2). */
+export function isLowS(signature: Uint8Array): boolean {
+  return Bytes.compare(signature.subarray(32), halfOrderBytes) <= 0
+}
+
+/** Numbers of equal length order as their bytes do. */
+function isScalar(bytes: Uint8Array): boolean {
+  return Bytes.compare(bytes, orderBytes) < 0 && bytes.some((byte) => byte !== 0)
 }

@@ -58,9 +58,7 @@ export function encode<T>(shape: Shape<T>, value: T, maxBytes: number): Uint8Arr
 export function text(maxBytes: number = maxTextBytes): Shape<string> {
   return plain((value, at) => {
     if (typeof value !== 'string') throw new MismatchError(at, 'text expected')
-    // A UTF-16 unit is at least one byte, so a longer text needs no measuring.
-    const length = value.length > maxBytes ? value.length : Bytes.fromUtf8(value.toWellFormed()).length
-    if (length > maxBytes) throw new MismatchError(at, `text of more than ${maxBytes} bytes`)
+    if (isLonger(value, maxBytes)) throw new MismatchError(at, `text of more than ${maxBytes} bytes`)
     return value
   })
 }
@@ -178,7 +176,7 @@ export function record<F extends Fields>(fields: F): Shape<RecordOf<F>> & { read
     fromValue(value, at) {
       if (!Dcbor.isMap(value)) throw new MismatchError(at, 'map expected')
       let known = 0
-      const read: [string, unknown][] = []
+      const read: Record<string, unknown> = {}
       for (const [name, { key, shape, isOptional }] of entries) {
         const element = value.get(key)
         if (element === undefined) {
@@ -186,10 +184,10 @@ export function record<F extends Fields>(fields: F): Shape<RecordOf<F>> & { read
           continue
         }
         known++
-        read.push([name, shape.fromValue(element, `${at}.${key}`)])
+        read[name] = shape.fromValue(element, `${at}.${key}`)
       }
       if (known !== value.size) throw new MismatchError(at, 'unknown key')
-      return Object.fromEntries(read) as RecordOf<F>
+      return read as RecordOf<F>
     },
     toValue(value, at) {
       assertNames(value, names, at)
@@ -231,6 +229,12 @@ export function numbered<T>(keys: readonly number[], item: Shape<T>): Shape<Read
 
 function plain<T extends Dcbor.Value>(read: (value: unknown, at: string) => T): Shape<T> {
   return { fromValue: read, toValue: read }
+}
+
+/** A UTF-16 unit is one to three bytes of UTF-8, so most texts need no measuring. */
+function isLonger(text: string, maxBytes: number): boolean {
+  if (3 * text.length <= maxBytes) return false
+  return text.length > maxBytes || Bytes.fromUtf8(text.toWellFormed()).length > maxBytes
 }
 
 function itemsOf<T>(value: T, at: string, min: number, max: number): T & readonly never[] {
