@@ -45,7 +45,9 @@ export function matrix(terminal: Terminal, verdict: Verdict.Verdict): string[] {
       row.backing.length === 0 ? 'none' : terminal.style(backingStyle(row.backing), row.backing.join(' + '))
     const sets = row.liars.sets.map((set) => set.map(shortAtom).join(' and '))
     const liars =
-      sets.length === 0 ? ['no set of up to three parties that this knows of'] : sets.map((set, i) => (i === 0 ? set : `or ${set}`))
+      sets.length === 0
+        ? ['no set of up to three parties that this knows of']
+        : sets.map((set, i) => (i === 0 ? set : `or ${set}`))
     if (row.liars.more > 0) liars.push(`and ${row.liars.more} more`)
     const height = Math.max(more.length + 1, liars.length)
     return Array.from({ length: height }, (_, i) =>

@@ -89,9 +89,9 @@ test('no endpoint gets a proof of possession for a node of somebody else', async
   assert.equal(await isProofFor(nodeId, registry, roles.node, sent[0]?.args[4]), true)
 })
 
-test('a web page cannot know where the development chain listens', {
-  skip: process.platform === 'darwin',
-}, async (context) => {
+test('a web page cannot know where the development chain listens', async (context) => {
+  // There the system has only 127.0.0.1, and the chain's binary is not on offer either.
+  if (process.platform === 'darwin') return context.diagnostic('not run: macOS has only 127.0.0.1')
   const home = mkdtempSync(join(tmpdir(), 'assay-settle-attack-'))
   context.after(() => rmSync(home, { recursive: true, force: true }))
   const chain = await startAnvil({ home })

@@ -45,9 +45,7 @@ describe('open', () => {
     assert.throws(() => open(path), Database.NewerSchemaError)
   })
 
-  test('what it writes is for its owner alone, also in a folder that others may enter', {
-    skip: process.platform === 'win32',
-  }, () => {
+  test('what it writes is for its owner alone, also in a folder that others may enter', () => {
     const path = newPath()
     mkdirSync(dirname(path), { mode: 0o755 })
     const database = open(path)
