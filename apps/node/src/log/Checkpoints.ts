@@ -111,16 +111,17 @@ export function markReorganised({ store }: Pick<State, 'store'>, fromBlock: bigi
 
 /**
  * Takes note of the contract's head: what was anchored above it went with blocks that the chain lost. The largest such
- * checkpoint is to be sent again and covers the entries of the others, which count as passed.
+ * checkpoint is to be sent again and covers the entries of the others, which count as passed until they are marked again.
  */
-export function markLost({ store }: Pick<State, 'store'>, head: bigint): void {
-  if (store.firstAnchored(head + 1n) === undefined) return
+export function markLost({ store }: Pick<State, 'store'>, head: bigint): StoredCheckpoint[] {
+  if (store.firstAnchored(head + 1n) === undefined) return []
   const lost = store.anchoredSince(0n).filter((one) => one.size > head && one.anchored?.passed === false)
   const checkpoints = lost.map((one, i) => {
     const block = one.anchored?.block ?? 0n
     return { ...one, anchored: i === lost.length - 1 ? undefined : { block, passed: true } }
   })
   store.write({ checkpoints })
+  return lost
 }
 
 /** Writes the files of the largest signed checkpoint. */

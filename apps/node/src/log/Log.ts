@@ -80,7 +80,7 @@ export type Log = {
   readonly markAnchored: (size: bigint, block: bigint) => void
   readonly markReorganised: (fromBlock: bigint) => void
   /** What was anchored above the contract's head is anchored no more; see `Checkpoints.markLost`. */
-  readonly markLost: (head: bigint) => void
+  readonly markLost: (head: bigint) => readonly { readonly size: bigint; readonly root: Uint8Array }[]
   readonly addCosignature: (size: bigint, cosignature: Cosignature) => Promise<void>
   /** Evidence of keys that signed two heads for one place. */
   readonly conflicts: () => PlaceEvidence[]

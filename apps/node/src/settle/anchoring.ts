@@ -36,8 +36,11 @@ export type AnchoredLog = {
   readonly consistency: (from: bigint, to: bigint) => Promise<readonly Uint8Array[]>
   /** This size is anchored in this block; it and everything signed below it is settled. May be told again, with another block. */
   readonly markAnchored: (size: bigint, block: bigint) => void | Promise<void>
-  /** The contract's head is at this size: what counted as anchored above it is anchored no more. */
-  readonly markLost?: (head: bigint) => void
+  /**
+   * The contract's head is at this size: what counted as anchored above it is anchored no more, and is returned. An endpoint that
+   * lags or lies looks the same, so what was taken back is asked for again once the head has passed it.
+   */
+  readonly markLost?: (head: bigint) => readonly { readonly size: bigint; readonly root: Uint8Array }[]
 }
 
 /** A witness that is asked to cosign; its refusal is reported and keeps nothing from being anchored. */
@@ -63,6 +66,8 @@ export type Anchoring = {
 export const maxUnanchored = 8
 // AnchorLog's limit on one call.
 const maxSteps = 16
+// Steps asked for again per round: each is one storage proof of a few milliseconds.
+const maxRestored = 64
 // A witness in the same process answers in milliseconds; a slow one must not hold up the anchor.
 const cosignMs = 2_000
 
@@ -88,6 +93,8 @@ export function startAnchoring(options: {
   // States of this run that a reorganisation could still take back: sent again without another signature.
   const kept = new Map<bigint, SignedCheckpoint>()
   const cosigned = new Set<bigint>()
+  // Sizes that an answer took back, with their roots; bounded by what one answer can take back.
+  const doubted = new Map<bigint, Uint8Array>()
   let anchoredSize = 0n
   let state: AnchoringStatus['state'] = 'idle'
   let trouble: unknown
@@ -120,7 +127,8 @@ export function startAnchoring(options: {
     const head = await view.logHead(log.logId)
     if (head === undefined) throw new UnknownLogError()
     if (head.size > log.size()) throw new LogBehindError(head.size, log.size())
-    log.markLost?.(head.size)
+    for (const { size, root } of log.markLost?.(head.size) ?? []) doubted.set(size, root)
+    await restore(head)
     await learn(head)
     for (const checkpoint of log.unanchored()) kept.set(checkpoint.size, checkpoint)
     for (const checkpoint of [...kept.values()].sort((a, b) => (a.size < b.size ? -1 : 1))) {
@@ -135,6 +143,16 @@ export function startAnchoring(options: {
     anchoredSize = head.size
     forget(head)
     return head
+  }
+
+  /** Takes up again what was taken back, where the contract shows the same root after all. */
+  async function restore(head: LogHead): Promise<void> {
+    for (const [size, root] of [...doubted].slice(0, maxRestored)) {
+      if (size > head.size) continue
+      const step = await view.step(log.logId, size)
+      if (step !== undefined && Bytes.equal(step.root, root)) await log.markAnchored(size, step.blockNumber)
+      doubted.delete(size)
+    }
   }
 
   /** A log that took entries from its mirror lacks the checkpoints over them: it signs the anchored one again, to serve its proofs. */
