@@ -42,6 +42,9 @@ export type ChainView = {
 
 // Keys of one block: a log serves a network's active nodes; beyond that the oldest are asked for again.
 const maxCached = 4_096
+// Two blocks of a development chain, and an endpoint that lies is found out in the same time.
+const maxAttempts = 6
+const retryMs = 500
 
 /**
  * Starts polling.
@@ -105,8 +108,10 @@ export function createChainView(options: {
         return await asked
       } catch (error) {
         if (cache.get(key) === asked) cache.delete(key)
-        // The block may have been given up since, or its state is no longer kept: look for the newest and ask once more.
-        if (attempt > 0) throw error
+        // The block may have been given up since, or its state is no longer kept (a chain that was killed proves nothing before its
+        // next block): look for the newest and ask again, for about two blocks of a development chain.
+        if (attempt >= maxAttempts - 1 || stopping.signal.aborted) throw error
+        if (attempt > 0) await sleep(retryMs, undefined, { signal: stopping.signal }).catch(() => undefined)
         await refresh()
       }
     }
