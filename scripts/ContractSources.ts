@@ -13,6 +13,20 @@ export type Target = { readonly contract: string; readonly source: string; reado
 export const targets: readonly Target[] = [
   { contract: 'NodeRegistry', source: 'contracts/src/NodeRegistry.sol', file: 'src/chain/generated/NodeRegistry.ts' },
   { contract: 'AnchorLog', source: 'contracts/src/AnchorLog.sol', file: 'src/chain/generated/AnchorLog.ts' },
+  { contract: 'AssayToken', source: 'contracts/src/AssayToken.sol', file: 'src/chain/generated/AssayToken.ts' },
+  { contract: 'StakeManager', source: 'contracts/src/StakeManager.sol', file: 'src/chain/generated/StakeManager.ts' },
+  { contract: 'FaultCourt', source: 'contracts/src/FaultCourt.sol', file: 'src/chain/generated/FaultCourt.ts' },
+  { contract: 'FaultCases', source: 'contracts/src/FaultCases.sol', file: 'src/chain/generated/FaultCases.ts' },
+  {
+    contract: 'ModelRegistry',
+    source: 'contracts/src/ModelRegistry.sol',
+    file: 'src/chain/generated/ModelRegistry.ts',
+  },
+  {
+    contract: 'AssayTimelock',
+    source: 'contracts/src/AssayTimelock.sol',
+    file: 'src/chain/generated/AssayTimelock.ts',
+  },
   {
     contract: 'LibraryHarness',
     source: 'contracts/test/support/LibraryHarness.sol',

@@ -23,4 +23,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b50611d298061001c5f395ff
 export const codeHash = '0xabf491f1842227c6ce64af7cd32d35c4a36453b63c36cd86f0719b4b708b78a1'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '498a2a6eb5c3f5c8c62b3da35e5dbe5ca7b9bd8c9b694dda3771564e134c6f56'
+export const sourceDigest = 'bb6e28ec8ccfd36cee4b68b4116795dbb27ab5a2156ae4cb203127b3f669ee92'

@@ -24,6 +24,7 @@ contract AnchorLog is IAnchorLog {
     mapping(bytes32 logId => mapping(uint64 size => Step step)) private _steps; // slot 4
     mapping(bytes32 keyId => bytes32 logId) private _logOfKey; // slot 5
     mapping(bytes32 logId => mapping(uint64 size => bytes32 root)) private _conflictingRoot; // slot 6
+    mapping(bytes32 leafHash => uint64 blockNumber) private _requestedAt; // slot 7
 
     /// @param minPledgeBlocks_ fewest blocks a log may have from a pledge to its deadline
     constructor(uint64 minPledgeBlocks_) {
@@ -83,6 +84,18 @@ contract AnchorLog is IAnchorLog {
             (headSize, headRoot, moved) = (step.size, step.root, true);
         }
         if (moved) (log.headSize, log.headRoot) = (headSize, headRoot);
+    }
+
+    /// @inheritdoc IAnchorLog
+    function request(bytes32 leafHash) external {
+        if (_requestedAt[leafHash] != 0) return;
+        _requestedAt[leafHash] = uint64(block.number);
+        emit LeafRequested(leafHash, msg.sender);
+    }
+
+    /// @inheritdoc IAnchorLog
+    function requestedAt(bytes32 leafHash) external view returns (uint64) {
+        return _requestedAt[leafHash];
     }
 
     /// @inheritdoc IAnchorLog

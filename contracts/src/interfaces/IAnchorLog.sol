@@ -96,6 +96,9 @@ interface IAnchorLog {
         bytes32 indexed logId, uint64 indexed size, bytes32 anchoredRoot, bytes32 conflictingRoot, bytes signature
     );
 
+    /// @notice Emitted when somebody asks all logs, in public, to take an entry. Once per leaf hash.
+    event LeafRequested(bytes32 indexed leafHash, address indexed sender);
+
     /// @notice Registers a log of the sender with its two keys.
     /// @param ed25519Key public key for signed notes, or zero
     /// @param pledgeBlocks blocks from a pledge's issue to its deadline, at least minPledgeBlocks
@@ -113,6 +116,13 @@ interface IAnchorLog {
     /// A check that fails reverts the whole call.
     /// @param steps 1 to 16, usually all states that the log has signed and not seen anchored, ascending
     function anchor(bytes32 logId, SignedStep[] calldata steps) external;
+
+    /// @notice Asks all logs, in public, to take an entry that logs refuse: the chain keeps when it was first asked.
+    /// Repeating changes nothing.
+    function request(bytes32 leafHash) external;
+
+    /// @notice Block in which the entry was first requested; 0 = never.
+    function requestedAt(bytes32 leafHash) external view returns (uint64);
 
     /// @notice Hash of the block before this contract's own: another chain history gives other logIds.
     function instance() external view returns (bytes32);

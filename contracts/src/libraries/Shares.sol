@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Shares with a falling index
+/// @notice Shares of a subject are worth `index` / 10^18 token units each. A slash lowers the index and touches no
+/// position; nothing else moves it, so there is nothing to inflate. Every rounding is against who deposits or leaves.
+/// @dev Source: spec/stake.md section 3.
+library Shares {
+    /// @notice Index of a subject that was never slashed.
+    uint256 internal constant ONE = 1e18;
+    /// @notice Below this (a thousandth left) the index is 0, so that shares of any supply fit 96 bits.
+    uint256 internal constant MIN_INDEX = 1e15;
+
+    /// @notice Shares for a deposit, rounded down: worth at most the amount.
+    function sharesOf(uint256 amount, uint256 index) internal pure returns (uint256) {
+        return amount * ONE / index;
+    }
+
+    /// @notice Token units that shares are worth, rounded down.
+    function valueOf(uint256 shares, uint256 index) internal pure returns (uint256) {
+        return shares * index / ONE;
+    }
+
+    /// @notice The index after `percent` (0 to 100) of everything is taken, rounded down.
+    function indexAfter(uint256 index, uint256 percent) internal pure returns (uint256 lower) {
+        lower = index * (100 - percent) / 100;
+        if (lower < MIN_INDEX) lower = 0;
+    }
+
+    /// @notice What a cap leaves of a percentage.
+    /// @param used taken before in the newest window
+    function withinCap(uint256 percent, uint256 cap, uint256 used) internal pure returns (uint256) {
+        if (used >= cap) return 0;
+        uint256 room = cap - used;
+        return percent < room ? percent : room;
+    }
+}
