@@ -6,7 +6,7 @@ import * as Rlp from '../../src/chain/Rlp.ts'
 import type * as Bundle from '../../src/protocol/Bundle.ts'
 import * as Bytes from '../../src/protocol/Bytes.ts'
 import * as Cose from '../../src/protocol/Cose.ts'
-import { hex, plain, type VectorFile } from './cases.ts'
+import { type Case, changed, hex, type Json, plain, type VectorFile } from './cases.ts'
 import * as World from './world.ts'
 
 const { crypto } = World
@@ -90,34 +90,88 @@ export const piece: Bundle.ChainPiece = {
   },
 }
 
+type Whole = {
+  readonly subject: {
+    readonly chainId: bigint
+    readonly registry: Uint8Array
+    readonly nodeId: Uint8Array
+    readonly keyEpoch: number
+    readonly anchorLog: Uint8Array
+    readonly logId: Uint8Array
+    readonly size: bigint
+  }
+  readonly piece: Bundle.ChainPiece
+  readonly nodeKeyId: Uint8Array
+  readonly logKeyId: Uint8Array
+  readonly root: Uint8Array
+}
+
+const whole: Whole = {
+  subject: {
+    ...{ chainId: World.chainId, registry: World.registry, nodeId: World.nodeId, keyEpoch: World.head.keyEpoch },
+    ...{ anchorLog: World.anchorLog, logId: World.logId, size: World.size },
+  },
+  piece,
+  nodeKeyId: Cose.keyId(crypto, World.node.publicKey),
+  logKeyId: Cose.keyId(crypto, World.log.publicKey),
+  root: World.root,
+}
+
+/** Each differs from the whole in one thing. */
+function broken(): Case[] {
+  const { registry: proofs, anchorLog: logProofs } = piece
+  if (logProofs === undefined) throw new Error('the piece has a log')
+  const { step1: _, ...oneWord } = logProofs
+  const subject = (changes: Partial<Whole['subject']>) => ({ subject: { ...whole.subject, ...changes } })
+  const inPiece = (changes: Partial<Bundle.ChainPiece>) => ({ piece: { ...piece, ...changes } })
+  const inRegistry = (changes: Partial<typeof proofs>) => inPiece({ registry: { ...proofs, ...changes } })
+  const withHeader = (rlp: Uint8Array) => inPiece({ header: rlp, blockHash: Header.hash(crypto, rlp) })
+  const fields = Rlp.decodeList(header)
+  const first = (proof: readonly Uint8Array[]) => proof[0] as Uint8Array
+  const list: readonly (readonly [name: string, step: string, changes: Partial<Whole>])[] = [
+    ['the hash of another header', 'header', inPiece({ blockHash: World.digest('other block') })],
+    ['a byte after the header', 'header', withHeader(Bytes.concat(header, zero(1)))],
+    ['a header of fourteen fields', 'header', withHeader(Rlp.encode(fields.slice(0, 14)))],
+    ['a number with a zero before it', 'header', withHeader(Rlp.encode(fields.with(8, Uint8Array.of(0, 3, 252))))],
+    ['a header of another state', 'registry-proof', withHeader(Rlp.encode(fields.with(3, World.digest('state'))))],
+    [
+      'a changed node',
+      'registry-proof',
+      inRegistry({ account: proofs.account.with(0, changed(first(proofs.account), 9)) }),
+    ],
+    ['a proof that lacks its last node', 'registry-proof', inRegistry({ word0: proofs.word0.slice(0, -1) })],
+    ['a proof with a node too many', 'registry-proof', inRegistry({ word0: [...proofs.word0, first(proofs.word0)] })],
+    ['one word in the place of the other', 'registry-proof', inRegistry({ word0: proofs.word1, word1: proofs.word0 })],
+    ['a key epoch that has no record', 'registry-proof', subject({ keyEpoch: World.head.keyEpoch + 1 })],
+    ['the record of another key', 'registry-proof', { nodeKeyId: World.digest('another key') }],
+    ['a log that has no record', 'log-proof', subject({ logId: World.digest('another log') })],
+    ['the record of another log key', 'log-proof', { logKeyId: World.digest('another key') }],
+    ['a size that was not anchored', 'log-proof', subject({ size: World.size + 1n })],
+    ['another root at that size', 'log-proof', { root: World.digest('another root') }],
+    ['one word of a step', 'log-proof', inPiece({ anchorLog: oneWord })],
+  ]
+  return list.map(([name, mustFail, changes]) => ({ name, ...rendered({ ...whole, ...changes }), mustFail }))
+}
+
+const rendered = (one: Whole) =>
+  Object.fromEntries(Object.entries(one).map(([name, value]) => [name, plain(value)])) as { [key: string]: Json }
+
 export function chainFile(): VectorFile {
-  const { chainId, registry: address, anchorLog: log, nodeId, logId, size, root } = World
   return {
     description:
-      'The chain piece of the complete bundle with what it is about and what it shows: storage slots, words, code hashes, block.',
+      'The chain piece of the complete bundle with what it is about and what it shows: storage slots, words, code hashes, block. A case that fails names the step of spec/verdict.md section 5.',
     spec: 'spec/bundle.md section 1; spec/contracts.md',
     cases: [
       {
         name: 'records of node and log, and the step of the checkpoint',
-        subject: plain({
-          chainId,
-          registry: address,
-          nodeId,
-          keyEpoch: World.head.keyEpoch,
-          anchorLog: log,
-          logId,
-          size,
-        }),
-        piece: plain(piece),
+        ...rendered(whole),
         slots: plain({ keyRecord: keySlots, logRecord: recordSlots, step: stepSlots }),
-        nodeKeyId: hex(Cose.keyId(crypto, World.node.publicKey)),
         nodeWord: hex(keyWord),
-        logKeyId: hex(Cose.keyId(crypto, World.log.publicKey)),
-        root: hex(root),
         blockNumber: '1020',
         anchoredInBlock: '1010',
         codeHashes: plain(codeHashes),
       },
+      ...broken(),
     ],
   }
 }

@@ -1,18 +1,14 @@
-/** composed.ts - vectors of the formats in dCBOR: manifest, bundle, fault, and what travels over HTTP. */
+/** composed.ts - vectors of the formats in dCBOR: manifest, bundle, and what travels over HTTP. */
 import * as Body from '../../src/protocol/Body.ts'
 import * as Bundle from '../../src/protocol/Bundle.ts'
 import * as Bytes from '../../src/protocol/Bytes.ts'
 import * as ClaimsTree from '../../src/protocol/ClaimsTree.ts'
-import * as Cose from '../../src/protocol/Cose.ts'
 import * as Dcbor from '../../src/protocol/Dcbor.ts'
-import * as Fault from '../../src/protocol/Fault.ts'
 import * as Head from '../../src/protocol/Head.ts'
-import * as LogEntry from '../../src/protocol/LogEntry.ts'
 import * as Manifest from '../../src/protocol/Manifest.ts'
-import * as Merkle from '../../src/protocol/Merkle.ts'
 import * as Sse from '../../src/protocol/Sse.ts'
 import * as Wire from '../../src/protocol/Wire.ts'
-import { type Case, changed, failures, hex, patched, plain, type VectorFile } from './cases.ts'
+import { type Case, failures, hex, patched, plain, type VectorFile } from './cases.ts'
 import * as World from './world.ts'
 
 const { crypto } = World
@@ -269,101 +265,6 @@ function bundleFailures(whole: Uint8Array): Case[] {
     ['manifest without slot 6', edited(edited(whole, [2, 6], undefined), [3, 6], zero(32)), presence],
     ['manifest as text', edited(whole, [10], 'manifest'), shape],
   ])
-}
-
-export async function faultFile(): Promise<VectorFile> {
-  const { headBytes, node, log, logId, anchorLog, leafIndex, size } = World
-  const headB = Head.serialize({ ...World.head, claimsRoot: World.digest('other claims') })
-  const signatureB = await Cose.sign(crypto, node, 'receipt', Head.payload(crypto, headB))
-  const f1: Fault.F1 = {
-    headA: headBytes,
-    signatureA: World.signatures.receipt,
-    headB,
-    signatureB,
-    publicKey: node.publicKey,
-  }
-  const otherLeafHash = World.digest('other leaf')
-  const withOther = World.logLeaves.map((leaf, i) => (BigInt(i) === leafIndex ? otherLeafHash : leaf))
-  const f3: Fault.F3 = {
-    pledge: World.pledgeWords,
-    signature: World.signatures.pledge,
-    publicKey: log.publicKey,
-    otherLeafHash,
-    size,
-    root: Merkle.root(crypto, withOther),
-    proof: Merkle.inclusionProof(crypto, withOther, leafIndex),
-  }
-  const entry = LogEntry.serialize({ ...LogEntry.parse(World.entryBytes), modeBits: 5 })
-  const withEntry = World.logLeaves.map((leaf, i) =>
-    BigInt(i) === leafIndex ? LogEntry.leafHash(crypto, entry) : leaf,
-  )
-  const f5: Fault.F5 = {
-    entry,
-    head: headBytes,
-    signature: World.signatures.receipt,
-    publicKey: node.publicKey,
-    logId,
-    anchorLog,
-    index: leafIndex,
-    size,
-    root: Merkle.root(crypto, withEntry),
-    proof: Merkle.inclusionProof(crypto, withEntry, leafIndex),
-  }
-  const anchor = (root: Uint8Array) => plain({ logId, size, root })
-  const moved = Head.serialize({ ...World.head, sequence: 8n })
-  const movedSignature = await Cose.sign(crypto, node, 'receipt', Head.payload(crypto, moved))
-  const one = (name: string, evidence: Fault.F1, mustFail?: string): Case =>
-    fileCase(name, { class: 1, evidence }, null, mustFail)
-  const three = (name: string, evidence: Fault.F3, root: Uint8Array | null, mustFail?: string): Case =>
-    fileCase(name, { class: 3, evidence }, root === null ? null : anchor(root), mustFail)
-  const five = (name: string, evidence: Fault.F5, root: Uint8Array | null, mustFail?: string): Case =>
-    fileCase(name, { class: 5, evidence }, root === null ? null : anchor(root), mustFail)
-  const file = Fault.serialize({ class: 1, evidence: f1 })
-  return {
-    description:
-      'Faults: input is a .fault file, anchored is the one (logId, size, root) that the reader takes as anchored, accused is a keyId or, for class 5, a logId.',
-    spec: 'spec/bundle.md section 3',
-    cases: [
-      { ...one('F1: two heads with one number', f1), accused: hex(Cose.keyId(crypto, node.publicKey)) },
-      {
-        ...three('F3: another leaf at the pledged index', f3, f3.root),
-        accused: hex(Cose.keyId(crypto, log.publicKey)),
-      },
-      { ...five('F5: entry with other mode bits', f5, f5.root), accused: hex(logId) },
-      one('F1: the same head twice', { ...f1, headB: headBytes, signatureB: World.signatures.receipt }, 'same-head'),
-      one('F1: other sequence', { ...f1, headB: moved, signatureB: movedSignature }, 'fields-differ'),
-      one('F1: first signature flipped', { ...f1, signatureA: changed(f1.signatureA, 0) }, 'bad-signature'),
-      one('F1: second signature flipped', { ...f1, signatureB: changed(f1.signatureB, 63) }, 'bad-signature'),
-      one('F1: key of somebody else', { ...f1, publicKey: log.publicKey }, 'bad-signature'),
-      one('F1: version 2', { ...f1, headB: changed(headB, 0, 2) }, 'malformed'),
-      three('F3: not anchored', f3, null, 'not-anchored'),
-      three('F3: another root anchored', f3, World.root, 'not-anchored'),
-      three('F3: the pledged leaf', { ...f3, otherLeafHash: World.pledge.leafHash }, f3.root, 'leaf-equal'),
-      three('F3: a leaf that is not there', { ...f3, otherLeafHash: World.digest('no leaf') }, f3.root, 'not-included'),
-      three('F3: pledge flipped', { ...f3, pledge: changed(f3.pledge, 223) }, f3.root, 'bad-signature'),
-      three('F3: pledge with dirty padding', { ...f3, pledge: changed(f3.pledge, 0) }, f3.root, 'malformed'),
-      three('F3: size flipped', { ...f3, size: 4n }, f3.root, 'not-included'),
-      five('F5: not anchored', f5, null, 'not-anchored'),
-      five("F5: the head's own entry", { ...f5, entry: World.entryBytes }, f5.root, 'entry-correct'),
-      five('F5: entry of another receipt', { ...f5, entry: changed(entry, 32) }, f5.root, 'other-receipt'),
-      five('F5: head signed by somebody else', { ...f5, publicKey: log.publicKey }, f5.root, 'bad-signature'),
-      five('F5: index flipped', { ...f5, index: 4n }, f5.root, 'not-included'),
-      ...failures([
-        ['version 2', edited(file, [0], 2), 'fault-shape'],
-        ['class 2', edited(file, [1], 2), 'fault-shape'],
-        ['evidence of another class', edited(file, [1], 3), 'fault-shape'],
-        ['unknown key', edited(file, [3], 1), 'fault-shape'],
-        ['unknown key in the evidence', edited(file, [2, 6], zero(1)), 'fault-shape'],
-        ['head of 140 bytes', edited(file, [2, 1], zero(140)), 'fault-shape'],
-        ['trailing byte', Bytes.concat(file, zero(1)), 'fault-shape'],
-      ]),
-    ],
-  }
-}
-
-function fileCase(name: string, fault: Fault.Fault, anchored: Case[string] | null, mustFail?: string): Case {
-  const shared = { name, input: hex(Fault.serialize(fault)), class: fault.class, anchored: anchored ?? null }
-  return mustFail === undefined ? shared : { ...shared, mustFail }
 }
 
 export function wireFile(): VectorFile {

@@ -270,7 +270,7 @@ export function coseFile(): VectorFile {
   }
 }
 
-export function claimsTreeCases(): VectorFile['cases'] {
+function claimsTreeCases(): VectorFile['cases'] {
   const { secret, nonce, tree } = World
   const tee = ClaimsTree.build(crypto, { secret, nonce, modeBits: 1, values: World.values })
   return [

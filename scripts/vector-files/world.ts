@@ -52,7 +52,7 @@ export const logId = Identity.logId(crypto, { chainId, anchorLog, instance, oper
 export const node = signer('node')
 export const log = signer('log')
 export const witness = signer('witness')
-export const otherWitness = signer('other witness')
+const otherWitness = signer('other witness')
 export const client = signer('client')
 
 export const secret = digest('secret')
@@ -184,7 +184,7 @@ export const claims: Claims.ClaimValues = {
 }
 
 /** Slots of the call; route, attestation, proof, price and step are absent. */
-export const usedSlots: readonly Claims.Name[] = [
+const usedSlots: readonly Claims.Name[] = [
   'node',
   'order',
   'request',

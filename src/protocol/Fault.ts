@@ -1,33 +1,55 @@
 /**
- * Fault.ts - `.fault` files: evidence against a key that needs no trust in whoever filed it. Source: spec/bundle.md section 3.
+ * Fault.ts - `.fault` files: evidence against a key that needs no trust in whoever filed it. Source: spec/bundle.md section 3,
+ * spec/faults.md section 7.
  *
- * Each class has one pure function that returns what is shown or throws. A fault accuses a key or a log; whether the
- * key is registered, and to whom, is looked up where the fault is used.
+ * Each class has one pure function that returns what is shown or throws; what only contracts know is an argument. A
+ * fault accuses a key or a log; whether the key is registered, and to whom, is looked up where the fault is used.
  */
+import * as Abi from './Abi.ts'
 import * as Bytes from './Bytes.ts'
-import * as Cose from './Cose.ts'
 import type { Crypto, Hash } from './Crypto.ts'
 import type * as Dcbor from './Dcbor.ts'
-import { BaseError, VerificationError } from './errors.ts'
+import { type BaseError, VerificationError } from './errors.ts'
+import * as FaultOfLog from './FaultOfLog.ts'
+import * as FaultOfNode from './FaultOfNode.ts'
 import * as Head from './Head.ts'
 import * as LogEntry from './LogEntry.ts'
-import * as Merkle from './Merkle.ts'
 import * as Pledge from './Pledge.ts'
 import * as Shape from './Shape.ts'
 
-/** Most bytes of a fault file, 16 KiB: the largest class has about 2.5 kB with the longest proof. */
+export type { Anchored, PledgeTerms } from './FaultOfLog.ts'
+export { judgeF2, judgeF3, judgeF4, judgeF5, judgeF6 } from './FaultOfLog.ts'
+export { judgeF1, judgeF13 } from './FaultOfNode.ts'
+export { FaultRefusedError, type FaultRefusedErrorCode } from './FaultRefusal.ts'
+
+/** Most bytes of a fault file, 16 KiB: the largest class has about 5 kB with the longest proofs. */
 export const maxBytes = 16 * 1024
 
-const { field, record, list, bytes, u64 } = Shape
+const { field, optional, record, list, bytes, u32, u64 } = Shape
 const hash = bytes(32)
-const inclusion = list(hash, 0, 63)
+const proof = list(hash, 0, 63)
 
-const f1Shape = record({
+const headsShape = record({
   headA: field(1, bytes(Head.byteLength)),
   signatureA: field(2, bytes(64)),
   headB: field(3, bytes(Head.byteLength)),
   signatureB: field(4, bytes(64)),
   publicKey: field(5, bytes(64)),
+})
+const place = { leaf: optional(4, hash), proof: optional(5, proof) }
+const stateShape = record({ size: field(1, u64), root: field(2, hash), signature: optional(3, bytes(64)), ...place })
+const signedShape = record({ size: field(1, u64), root: field(2, hash), signature: field(3, bytes(64)), ...place })
+const ofLog = {
+  chainId: field(1, u64),
+  anchorLog: field(2, bytes(20)),
+  logId: field(3, hash),
+  publicKey: field(4, bytes(64)),
+}
+const f2Shape = record({
+  ...ofLog,
+  stateA: field(5, stateShape),
+  stateB: field(6, stateShape),
+  index: optional(7, u64),
 })
 const f3Shape = record({
   pledge: field(1, bytes(Pledge.byteLength)),
@@ -36,7 +58,15 @@ const f3Shape = record({
   otherLeafHash: field(4, hash),
   size: field(5, u64),
   root: field(6, hash),
-  proof: field(7, inclusion),
+  proof: field(7, proof),
+})
+const f4Shape = record({
+  pledge: field(1, bytes(Pledge.byteLength)),
+  signature: field(2, bytes(64)),
+  publicKey: field(3, bytes(64)),
+  missing: field(4, Shape.boolean),
+  how: field(5, Shape.oneOf(0, 1, 2)),
+  at: field(6, u64),
 })
 const f5Shape = record({
   entry: field(1, bytes(LogEntry.byteLength)),
@@ -48,34 +78,59 @@ const f5Shape = record({
   index: field(7, u64),
   size: field(8, u64),
   root: field(9, hash),
-  proof: field(10, inclusion),
+  proof: field(10, proof),
+})
+const f6Shape = record({
+  ...ofLog,
+  nodeId: field(5, hash),
+  keyEpoch: field(6, u32),
+  stateA: field(7, signedShape),
+  stateB: field(8, signedShape),
+  index: optional(9, u64),
 })
 
 /** Two heads of one key in one place. */
-export type F1 = Shape.TypeOf<typeof f1Shape>
+export type F1 = Shape.TypeOf<typeof headsShape>
+/** A state of a log; leaf and proof are for the index of the evidence. */
+export type State = Shape.TypeOf<typeof stateShape>
+/** Two states of one log; one without a signature is meant as anchored. */
+export type F2 = Shape.TypeOf<typeof f2Shape>
 /** A pledge, and another leaf at its index. */
 export type F3 = Shape.TypeOf<typeof f3Shape>
+/** A pledge, and where the log's size was seen: `how` 0 now, 1 in the step of size `at`, 2 as written down in block `at`. */
+export type F4 = Shape.TypeOf<typeof f4Shape>
 /** A log entry that is not the entry of the head whose hash it carries. */
 export type F5 = Shape.TypeOf<typeof f5Shape>
+/** Two states of one log, cosigned by one witness. */
+export type F6 = Shape.TypeOf<typeof f6Shape>
+/** Two heads of one key with neighbouring numbers. */
+export type F13 = Shape.TypeOf<typeof headsShape>
 
 /** A fault file; lengths as in spec/assay.cddl. */
 export type Fault =
   | { readonly class: 1; readonly evidence: F1 }
+  | { readonly class: 2; readonly evidence: F2 }
   | { readonly class: 3; readonly evidence: F3 }
+  | { readonly class: 4; readonly evidence: F4 }
   | { readonly class: 5; readonly evidence: F5 }
-
-/** The root that a log has anchored at a size, by the word of somebody whom the caller trusts, else undefined. */
-export type Anchored = (logId: Hash, size: bigint) => Hash | undefined
+  | { readonly class: 6; readonly evidence: F6 }
+  | { readonly class: 13; readonly evidence: F13 }
 
 /** What a fault shows. */
 export type Finding =
-  | { readonly class: 1; readonly keyId: Hash; readonly nodeId: Hash; readonly facts: readonly string[] }
-  | { readonly class: 3; readonly keyId: Hash; readonly logId: Hash; readonly facts: readonly string[] }
-  | { readonly class: 5; readonly logId: Hash; readonly facts: readonly string[] }
+  | FaultOfNode.HeadsFinding<1>
+  | FaultOfLog.F2Finding
+  | FaultOfLog.F3Finding
+  | FaultOfLog.F4Finding
+  | FaultOfLog.F5Finding
+  | FaultOfLog.F6Finding
+  | FaultOfNode.HeadsFinding<13>
+
+const shapes = { 1: headsShape, 2: f2Shape, 3: f3Shape, 4: f4Shape, 5: f5Shape, 6: f6Shape, 13: headsShape } as const
 
 const outer = record({
   version: field(0, Shape.oneOf(1)),
-  class: field(1, Shape.oneOf(1, 3, 5)),
+  class: field(1, Shape.oneOf(1, 2, 3, 4, 5, 6, 13)),
   evidence: field(2, any()),
 })
 
@@ -83,16 +138,20 @@ const outer = record({
 export function parse(input: Uint8Array): Fault {
   return ofShape(() => {
     const file = Shape.decode(outer, input, maxBytes)
-    if (file.class === 1) return { class: 1, evidence: f1Shape.fromValue(file.evidence, '.2') }
-    if (file.class === 3) return { class: 3, evidence: f3Shape.fromValue(file.evidence, '.2') }
-    return { class: 5, evidence: f5Shape.fromValue(file.evidence, '.2') }
+    const fault = { class: file.class, evidence: shapes[file.class].fromValue(file.evidence, '.2') } as Fault
+    assertForm(fault)
+    return fault
   })
 }
 
 /** Writes a fault file; throws `Fault.MalformedFaultError`. */
 export function serialize(fault: Fault): Uint8Array {
   return ofShape(() => {
-    const output = Shape.encode(outer, { version: 1, class: fault.class, evidence: evidenceOf(fault) }, maxBytes)
+    // The table holds the shape of each class, which the type of a table cannot say.
+    const shape = shapes[fault.class] as Shape.Shape<unknown> | undefined
+    if (shape === undefined) throw new Shape.MismatchError('.1', 'not one of the defined values')
+    const evidence = shape.toValue(fault.evidence, '.2')
+    const output = Shape.encode(outer, { version: 1, class: fault.class, evidence }, maxBytes)
     parse(output)
     return output
   })
@@ -101,77 +160,104 @@ export function serialize(fault: Fault): Uint8Array {
 /**
  * Judges a fault of any class.
  *
+ * - `anchored`: for classes 2, 3, 5; `terms`: for class 4, which shows nothing without them
+ *
  * Throws: `Fault.FaultRefusedError` when it shows nothing.
  */
-export async function judge(crypto: Crypto, fault: Fault, anchored: Anchored): Promise<Finding> {
-  if (fault.class === 1) return judgeF1(crypto, fault.evidence)
-  if (fault.class === 3) return judgeF3(crypto, fault.evidence, anchored)
-  return judgeF5(crypto, fault.evidence, anchored)
-}
-
-/**
- * Shows that one key signed two different heads with the same number.
- *
- * Throws: `Fault.FaultRefusedError`.
- */
-export async function judgeF1(crypto: Crypto, evidence: F1): Promise<Finding & { readonly class: 1 }> {
-  assertVersion(evidence.headA)
-  assertVersion(evidence.headB)
-  if (Bytes.equal(evidence.headA, evidence.headB)) throw new FaultRefusedError('same-head')
-  // chainId, registry, nodeId, keyEpoch and sequence stand side by side.
-  const isSamePlace = Bytes.equal(evidence.headA.subarray(1, 73), evidence.headB.subarray(1, 73))
-  if (!isSamePlace) throw new FaultRefusedError('fields-differ')
-  for (const [head, signature] of [
-    [evidence.headA, evidence.signatureA],
-    [evidence.headB, evidence.signatureB],
-  ] as const) {
-    await assertSigned(crypto, 'receipt', Head.payload(crypto, head), signature, evidence.publicKey)
-  }
-  const keyId = Cose.keyId(crypto, evidence.publicKey)
-  const sequence = Bytes.toBigInt(evidence.headA.subarray(65, 73))
-  return { class: 1, keyId, nodeId: evidence.headA.slice(29, 61), facts: [`Sequence: ${sequence}`] }
-}
-
-/**
- * Shows that a log anchored another leaf at the index that it had pledged.
- *
- * Throws: `Fault.FaultRefusedError`.
- */
-export async function judgeF3(
+export async function judge(
   crypto: Crypto,
-  evidence: F3,
-  anchored: Anchored,
-): Promise<Finding & { readonly class: 3 }> {
-  const pledge = refusing('malformed', () => Pledge.parse(evidence.pledge))
-  if (Bytes.equal(pledge.leafHash, evidence.otherLeafHash)) throw new FaultRefusedError('leaf-equal')
-  await assertSigned(crypto, 'pledge', Pledge.payload(crypto, evidence.pledge), evidence.signature, evidence.publicKey)
-  const { size, root, proof, otherLeafHash } = evidence
-  assertIncluded(crypto, { leafHash: otherLeafHash, index: pledge.leafIndex, size, root, proof })
-  assertAnchored(anchored, pledge.logId, size, root)
-  const keyId = Cose.keyId(crypto, evidence.publicKey)
-  return { class: 3, keyId, logId: pledge.logId, facts: [`Index: ${pledge.leafIndex}`, `Size: ${size}`] }
+  fault: Fault,
+  anchored: FaultOfLog.Anchored,
+  terms: FaultOfLog.PledgeTerms = noTerms,
+): Promise<Finding> {
+  switch (fault.class) {
+    case 1:
+      return FaultOfNode.judgeF1(crypto, fault.evidence)
+    case 2:
+      return FaultOfLog.judgeF2(crypto, fault.evidence, anchored)
+    case 3:
+      return FaultOfLog.judgeF3(crypto, fault.evidence, anchored)
+    case 4:
+      return FaultOfLog.judgeF4(crypto, fault.evidence, terms)
+    case 5:
+      return FaultOfLog.judgeF5(crypto, fault.evidence, anchored)
+    case 6:
+      return FaultOfLog.judgeF6(crypto, fault.evidence)
+    case 13:
+      return FaultOfNode.judgeF13(crypto, fault.evidence)
+  }
+}
+
+/** What counts once, as FaultCourt records it. */
+export type Incident = {
+  /** 1, 2, 3, 4 (late), 104 (missing), 5, 6, 13. */
+  readonly class: number
+  /** Who pays: nodeId or logId, 32 bytes. */
+  readonly subject: Hash
+  /** 0 for a log. */
+  readonly keyEpoch: number
+  /** 32 bytes. */
+  readonly incident: Hash
 }
 
 /**
- * Shows that a log anchored an entry that is not the entry of the signed head whose hash it carries.
+ * What a finding counts as.
  *
- * Throws: `Fault.FaultRefusedError`.
+ * - `incidentBlocks`: of the FaultCourt, above 0; enters for class 4 only
  */
-export async function judgeF5(
-  crypto: Crypto,
-  evidence: F5,
-  anchored: Anchored,
-): Promise<Finding & { readonly class: 5 }> {
-  assertVersion(evidence.head)
-  if (!Bytes.equal(evidence.entry.subarray(1, 33), Head.hash(crypto, evidence.head))) {
-    throw new FaultRefusedError('other-receipt')
+export function incidentOf(finding: Finding, incidentBlocks: bigint): Incident {
+  const number = Bytes.u256
+  switch (finding.class) {
+    case 1:
+    case 13: {
+      const { nodeId: subject, keyEpoch, sequence } = finding
+      return { class: finding.class, subject, keyEpoch, incident: number(sequence) }
+    }
+    case 2:
+      return { class: 2, subject: finding.logId, keyEpoch: 0, incident: number(0n) }
+    case 3:
+    case 5:
+      return { class: finding.class, subject: finding.logId, keyEpoch: 0, incident: number(finding.index) }
+    case 4: {
+      const incident = number(finding.deadline / incidentBlocks)
+      return { class: finding.missing ? 104 : 4, subject: finding.logId, keyEpoch: 0, incident }
+    }
+    case 6:
+      return { class: 6, subject: finding.nodeId, keyEpoch: finding.keyEpoch, incident: finding.logId }
   }
-  if (Bytes.equal(evidence.entry, entryOf(crypto, evidence.head))) throw new FaultRefusedError('entry-correct')
-  await assertSigned(crypto, 'receipt', Head.payload(crypto, evidence.head), evidence.signature, evidence.publicKey)
-  const { logId, index, size, root, proof } = evidence
-  assertIncluded(crypto, { leafHash: LogEntry.leafHash(crypto, evidence.entry), index, size, root, proof })
-  assertAnchored(anchored, logId, size, root)
-  return { class: 5, logId, facts: [`Index: ${index}`, `Size: ${size}`] }
+}
+
+/** The name under which FaultCourt records a fault, once: Keccak-256(abi.encode(class, subject, keyEpoch, incident)), 32 bytes. */
+export function faultId(crypto: Crypto, of: Incident): Hash {
+  return crypto.keccak256(
+    Abi.encode(
+      Abi.uint(BigInt(of.class), 8),
+      Abi.bytes32(of.subject),
+      Abi.uint(BigInt(of.keyEpoch), 32),
+      Abi.bytes32(of.incident),
+    ),
+  )
+}
+
+const noTerms: FaultOfLog.PledgeTerms = {
+  pledgeBlocks: () => undefined,
+  graceBlocks: undefined,
+  seen: () => undefined,
+}
+
+/** What keys depend on: every byte of a file is read by its judge, or there is no such file. */
+function assertForm(fault: Fault): void {
+  if (fault.class === 4 && fault.evidence.how === 0 && fault.evidence.at !== 0n) {
+    throw new Shape.MismatchError('.2.6', '0 expected')
+  }
+  if (fault.class !== 2 && fault.class !== 6) return
+  const { stateA, stateB, index } = fault.evidence
+  const hasIndex = stateA.size !== stateB.size
+  for (const part of [index, stateA.leaf, stateA.proof, stateB.leaf, stateB.proof]) {
+    if ((part !== undefined) !== hasIndex) {
+      throw new Shape.MismatchError('.2', 'index, leaves and proofs if and only if the sizes differ')
+    }
+  }
 }
 
 /** A shape that takes any value: the class decides later what the evidence must be. */
@@ -182,56 +268,6 @@ function any(): Shape.Shape<Dcbor.Value> {
       return value
     },
     toValue: (value) => value,
-  }
-}
-
-function evidenceOf(fault: Fault): Dcbor.Value {
-  if (fault.class === 1) return f1Shape.toValue(fault.evidence, '.2')
-  if (fault.class === 3) return f3Shape.toValue(fault.evidence, '.2')
-  return f5Shape.toValue(fault.evidence, '.2')
-}
-
-/** Only the version: a key that signs heads with unknown bits is no less to blame for signing two. */
-function assertVersion(head: Uint8Array): void {
-  if (head[0] !== 1) throw new FaultRefusedError('malformed')
-}
-
-/** As `LogEntry.fromHead`, and also for heads with unknown bits, by copying. */
-function entryOf(crypto: Crypto, head: Uint8Array): Uint8Array {
-  const [nodeId, sequence, bits] = [head.subarray(29, 61), head.subarray(65, 73), head.subarray(105, 107)]
-  return Bytes.concat(Uint8Array.of(1), Head.hash(crypto, head), nodeId, sequence, bits)
-}
-
-async function assertSigned(
-  crypto: Crypto,
-  tag: Cose.Tag,
-  payload: Hash,
-  signature: Uint8Array,
-  publicKey: Uint8Array,
-): Promise<void> {
-  try {
-    await Cose.verify(crypto, { tag, payload, signature, publicKey })
-  } catch (cause) {
-    if (BaseError.isInstance(cause)) throw new FaultRefusedError('bad-signature', cause)
-    throw cause
-  }
-}
-
-function assertIncluded(crypto: Crypto, subject: Parameters<typeof Merkle.verifyInclusion>[1]): void {
-  refusing('not-included', () => Merkle.verifyInclusion(crypto, subject))
-}
-
-function assertAnchored(anchored: Anchored, logId: Hash, size: bigint, root: Hash): void {
-  const known = anchored(logId, size)
-  if (known === undefined || !Bytes.equal(known, root)) throw new FaultRefusedError('not-anchored')
-}
-
-function refusing<T>(code: FaultRefusedErrorCode, body: () => T): T {
-  try {
-    return body()
-  } catch (cause) {
-    if (BaseError.isInstance(cause)) throw new FaultRefusedError(code, cause)
-    throw cause
   }
 }
 
@@ -249,36 +285,5 @@ export class MalformedFaultError extends VerificationError<'fault-shape'> {
   override readonly name = 'Fault.MalformedFaultError'
   constructor(cause: BaseError) {
     super('fault-shape', 'This is no fault file of version 1.', { facts: cause.facts, cause })
-  }
-}
-
-export type FaultRefusedErrorCode =
-  | 'malformed'
-  | 'same-head'
-  | 'fields-differ'
-  | 'bad-signature'
-  | 'leaf-equal'
-  | 'other-receipt'
-  | 'entry-correct'
-  | 'not-included'
-  | 'not-anchored'
-
-const refusals: { readonly [code in FaultRefusedErrorCode]: string } = {
-  malformed: 'a head is not of version 1, or the words are no pledge',
-  'same-head': 'both heads are the same',
-  'fields-differ': 'the heads do not stand in the same place',
-  'bad-signature': 'a signature does not hold under the key',
-  'leaf-equal': 'the leaf is the pledged one',
-  'other-receipt': 'the entry carries the hash of another receipt',
-  'entry-correct': "the entry is the head's own",
-  'not-included': 'the inclusion proof does not hold',
-  'not-anchored': 'the log is not known to have anchored this size and root',
-}
-
-/** A fault file shows no fault. */
-export class FaultRefusedError extends VerificationError<FaultRefusedErrorCode> {
-  override readonly name = 'Fault.FaultRefusedError'
-  constructor(code: FaultRefusedErrorCode, cause?: BaseError) {
-    super(code, 'The file shows no fault.', { facts: [`Reason: ${refusals[code]}`], cause })
   }
 }
