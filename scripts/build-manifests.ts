@@ -20,7 +20,7 @@ export function listModels(folder: string = modelsFolder): string[] {
 }
 
 /** The manifest's bytes for the model in `folder`; throws for a description that makes no manifest. */
-export function buildManifest(folder: string): Uint8Array {
+function buildManifest(folder: string): Uint8Array {
   const description = Json.parse(readFileSync(join(folder, 'model.json')))
   if (!Json.isObject(description)) throw new Error('model.json is no object')
   const kind = text(description, 'kind')

@@ -17,8 +17,9 @@ test('vectors are fresh; after a change on purpose run: node scripts/generate-ve
   }
 })
 
-test('every file says what it is, no name stands twice, and all but two have cases that must fail', async () => {
-  const without = ['vectors/identity.json', 'vectors/chain.json']
+test('every file says what it is, no name stands twice, and all but the names have cases that must fail', async () => {
+  // A name is a hash of whatever it is of: there is nothing to refuse.
+  const without = ['vectors/identity.json']
   for (const [name, text] of Object.entries(await outputs())) {
     if (!name.startsWith('vectors/')) continue
     const file: { description: string; cases: { name: string; mustFail?: string }[] } = JSON.parse(text)

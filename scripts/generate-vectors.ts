@@ -9,22 +9,27 @@ import type { VectorFile } from './vector-files/cases.ts'
 import * as chain from './vector-files/chain.ts'
 import * as composed from './vector-files/composed.ts'
 import { example } from './vector-files/example.ts'
+import * as faults from './vector-files/faults.ts'
 import * as fixed from './vector-files/fixed.ts'
+import * as texts from './vector-files/texts.ts'
 
 /** What each file holds now, by its path from the root. */
 export async function outputs(): Promise<Record<string, string>> {
   const files: Record<string, VectorFile> = {
+    anchors: texts.anchorsFile(),
     bundle: composed.bundleFile(chain.piece),
     chain: chain.chainFile(),
     checkpoint: await fixed.checkpointFile(),
     claims: fixed.claimsFile(),
     cose: fixed.coseFile(),
+    dcbor: texts.dcborFile(),
     entry: fixed.entryFile(),
-    fault: await composed.faultFile(),
+    fault: await faults.faultFile(),
     head: fixed.headFile(),
     identity: fixed.identityFile(),
     manifest: composed.manifestFile(),
     merkle: fixed.merkleFile(),
+    note: texts.noteFile(),
     order: fixed.orderFile(),
     pledge: fixed.pledgeFile(),
     wire: composed.wireFile(),

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 
-export const MAJOR = 24
+const MAJOR = 24
 
 /** Major version of a string such as `v24.1.0`; 0 when it is none. */
 function majorOf(version) {

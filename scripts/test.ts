@@ -5,7 +5,7 @@
  *     npm test -- quick           quick only: under a minute on two cores
  *     npm test -- src/protocol    quick tests whose path contains the words given
  *     npm run test:contracts      contracts only (scripts/test-contracts.ts)
- *     npm run test:long           everything, tests/long too, with long property tests
+ *     npm run test:long           everything, with long property tests and 200 kills instead of 20
  */
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -58,7 +58,7 @@ function filesOf(isWanted: (path: string) => boolean): string[] {
 async function runNodeTests(
   name: string,
   files: readonly string[],
-  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number },
+  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number; crashRounds?: number },
 ): Promise<Tier> {
   if (files.length === 0) return { name, counts: none, seconds: 0, note: 'no files' }
   console.log(`\n== ${name}: ${files.length} files`)
@@ -81,6 +81,9 @@ async function runNodeTests(
         ...(options.fuzzRuns === undefined
           ? {}
           : { ASSAY_FUZZ_RUNS: process.env.ASSAY_FUZZ_RUNS ?? String(options.fuzzRuns) }),
+        ...(options.crashRounds === undefined
+          ? {}
+          : { ASSAY_CRASH_ROUNDS: process.env.ASSAY_CRASH_ROUNDS ?? String(options.crashRounds) }),
       },
     },
   )
@@ -127,7 +130,8 @@ async function runContracts(): Promise<Tier> {
 const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
   /(^|\/)(crash|daemon)\.test\.ts$/.test(path)
-const isLong = (path: string) => path.startsWith('tests/long/')
+/** What kills processes again and again: in a long run it has a tier of its own, with more rounds. */
+const isCrash = (path: string) => /(^|\/)crash\.test\.ts$/.test(path)
 
 async function main(): Promise<number> {
   const given = process.argv.slice(2)
@@ -143,8 +147,10 @@ async function main(): Promise<number> {
   const isLongRun = flags.has('--long')
 
   const tiers: Tier[] = []
-  const isQuick = (path: string) => !isLong(path) && !isWhole(path)
-  const files = paths.length === 0 ? filesOf(isQuick) : filesOf((path) => paths.some((part) => path.includes(part)))
+  const files =
+    paths.length === 0
+      ? filesOf((path) => !isWhole(path))
+      : filesOf((path) => paths.some((part) => path.includes(part)))
   if (files.length === 0) {
     console.error(`test: no test file matches ${paths.join(' ')}`)
     return 2
@@ -156,8 +162,15 @@ async function main(): Promise<number> {
   if (isEverything || isLongRun) tiers.push(await runContracts())
   // Whole-system tests start several processes each: one file at a time on two cores.
   if (isEverything || isLongRun)
-    tiers.push(await runNodeTests('whole', filesOf(isWhole), { timeoutMs: 600_000, concurrency: 1 }))
-  if (isLongRun) tiers.push(await runNodeTests('long', filesOf(isLong), { timeoutMs: 3_600_000, concurrency: 1 }))
+    tiers.push(
+      await runNodeTests(
+        'whole',
+        filesOf((path) => isWhole(path) && !(isLongRun && isCrash(path))),
+        { timeoutMs: 600_000, concurrency: 1 },
+      ),
+    )
+  if (isLongRun)
+    tiers.push(await runNodeTests('long', filesOf(isCrash), { timeoutMs: 3_600_000, concurrency: 1, crashRounds: 200 }))
 
   console.log('')
   for (const { name, counts, seconds, note } of tiers) {

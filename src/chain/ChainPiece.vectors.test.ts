@@ -24,6 +24,14 @@ for (const one of cases) {
       registry: { address: Bytes.fromHex(of.registry), nodeId: Bytes.fromHex(of.nodeId), keyEpoch: of.keyEpoch },
       log: { address: Bytes.fromHex(of.anchorLog), logId: Bytes.fromHex(of.logId), size: BigInt(of.size) },
     }
+    const check = () =>
+      ChainPiece.verify(crypto, bytesIn(one.piece) as ChainPiece.ChainPiece, subject, {
+        nodeKeyId: Bytes.fromHex(one.nodeKeyId),
+        logKeyId: Bytes.fromHex(one.logKeyId),
+        root: Bytes.fromHex(one.root),
+      })
+    if (one.mustFail !== undefined) return assert.throws(check, { code: one.mustFail, step: one.mustFail })
+
     const { registry } = subject
     const keySlots = Layout.keyRecordSlots(crypto, registry.nodeId, registry.keyEpoch)
     assert.deepEqual(keySlots.map(Bytes.toHex), one.slots.keyRecord)
@@ -33,11 +41,7 @@ for (const one of cases) {
       one.slots.step,
     )
 
-    const facts = ChainPiece.verify(crypto, bytesIn(one.piece) as ChainPiece.ChainPiece, subject, {
-      nodeKeyId: Bytes.fromHex(one.nodeKeyId),
-      logKeyId: Bytes.fromHex(one.logKeyId),
-      root: Bytes.fromHex(one.root),
-    })
+    const facts = check()
     assert.equal(Bytes.toHex(facts.header.hash), one.piece.blockHash)
     assert.equal(facts.header.number, BigInt(one.blockNumber))
     assert.equal(facts.anchorLog?.step?.blockNumber, BigInt(one.anchoredInBlock))

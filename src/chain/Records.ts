@@ -90,12 +90,6 @@ export function uint64(word: Uint8Array): bigint {
   return unpack('u64', word, [64])[0] as bigint
 }
 
-/** Says whether a key is valid in a block: from `validFromBlock` on, before `validUntilBlock` unless that is 0. */
-export function isValidAt(record: KeyRecord, blockNumber: bigint): boolean {
-  if (blockNumber < record.validFromBlock) return false
-  return record.validUntilBlock === 0n || blockNumber < record.validUntilBlock
-}
-
 function unpack(what: string, word: Uint8Array, widths: readonly number[]): bigint[] {
   Bytes.assertLength(word, 32, 'Storage word')
   let rest = Bytes.toBigInt(word)

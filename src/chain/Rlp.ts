@@ -114,6 +114,7 @@ function longLength(bytes: Uint8Array, start: number, limit: number, lengthBytes
   return { contents, length }
 }
 
+/** Codes of `Rlp.DecodeError`. */
 export type DecodeErrorCode =
   | 'rlp-too-large'
   | 'rlp-too-short'

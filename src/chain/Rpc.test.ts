@@ -21,7 +21,7 @@ test('a recorded block becomes a header with its own hash, and recorded proofs h
   const header = await Rpc.finalized(crypto, rpc)
   assert.equal(Bytes.to0x(header.hash), block.hash)
   assert.equal(header.number, BigInt(block.number))
-  assert.deepEqual(await Rpc.fetchHeaderRlp(crypto, rpc, header.number), header.rlp)
+  assert.deepEqual((await Rpc.fetchHeader(crypto, rpc, header.number)).rlp, header.rlp)
   await assert.rejects(Rpc.fetchHeader(crypto, rpc, header.number + 1n), { code: 'rpc-header-number' })
 
   const contract = { address: Bytes.from0x(proof.address), codeHash: Bytes.from0x(proof.codeHash) }

@@ -141,11 +141,6 @@ export async function fetchHeader(crypto: Crypto, rpc: Rpc, block: Block): Promi
   return { ...header, rlp, hash }
 }
 
-/** The RLP of a header, checked against its hash; throws as `fetchHeader`. */
-export async function fetchHeaderRlp(crypto: Crypto, rpc: Rpc, block: Block): Promise<Uint8Array> {
-  return (await fetchHeader(crypto, rpc, block)).rlp
-}
-
 /** The newest block that the endpoint has; throws as `fetchHeader`. */
 export function newest(crypto: Crypto, rpc: Rpc): Promise<FetchedHeader> {
   return fetchHeader(crypto, rpc, 'latest')
@@ -366,6 +361,7 @@ export class NotOnChainError extends UnavailableError<'not-on-chain'> {
   }
 }
 
+/** Codes of `Rpc.RequestError`. */
 export type RequestErrorCode = 'rpc-unreachable' | 'rpc-refused'
 
 /** A call failed: no answer in time (`rpc-unreachable`), or an answer that says no (`rpc-refused`, see `answer`). */
@@ -392,6 +388,7 @@ export class RequestError extends UnavailableError<RequestErrorCode> {
   }
 }
 
+/** Codes of `Rpc.LieError`. */
 export type LieErrorCode =
   | 'rpc-chain-id'
   | 'rpc-header-hash'

@@ -197,6 +197,7 @@ function strictly<T>(read: () => T, code: ProofErrorCode): T {
   }
 }
 
+/** Codes of `StateProof.ProofError`. */
 export type ProofErrorCode =
   | 'proof-too-long'
   | 'proof-too-short'

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { plain } from '../../scripts/vector-files/cases.ts'
 import * as Finality from './Finality.ts'
 import * as TrustAnchors from './TrustAnchors.ts'
 
@@ -93,4 +96,16 @@ describe('Finality.judge', () => {
       assert.deepEqual(Finality.judge([anchors], { ...subject, ...change }), { trusted: undefined, reason })
     })
   }
+})
+
+describe('vectors/anchors.json', () => {
+  const path = join(import.meta.dirname, '..', '..', 'vectors', 'anchors.json')
+  const { cases } = JSON.parse(readFileSync(path, 'utf8')) as {
+    readonly cases: readonly { name: string; input: string; expected?: unknown; mustFail?: string }[]
+  }
+  for (const { name, input, expected, mustFail } of cases)
+    test(name, () => {
+      if (mustFail !== undefined) assert.throws(() => TrustAnchors.parse(input), { code: mustFail })
+      else assert.deepEqual(plain(TrustAnchors.parse(input)), expected)
+    })
 })

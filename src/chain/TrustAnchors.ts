@@ -97,7 +97,7 @@ export function add(anchors: TrustAnchors, header: TrustedHeader): TrustAnchors 
 }
 
 /** Says whether two values speak of the same chain and the same contracts, whatever their headers. */
-export function isSameDomain(left: TrustAnchors, right: TrustAnchors): boolean {
+function isSameDomain(left: TrustAnchors, right: TrustAnchors): boolean {
   return (
     left.chainId === right.chainId &&
     Bytes.equal(left.nodeRegistry.address, right.nodeRegistry.address) &&

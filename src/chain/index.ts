@@ -1,5 +1,6 @@
 /** `assay/chain` - headers, state proofs and trust anchors (pure), and the JSON-RPC side that fetches them. */
 export * as ChainPiece from './ChainPiece.ts'
+export * as FaultCalls from './FaultCalls.ts'
 export * as Finality from './Finality.ts'
 export * as AnchorLogContract from './generated/AnchorLog.ts'
 export * as NodeRegistryContract from './generated/NodeRegistry.ts'

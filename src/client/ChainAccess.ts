@@ -9,6 +9,7 @@ import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import type { ChainView } from '../verify/Reader.ts'
 
+/** What a client wants proven: a key's record, and with `log` the log's record, with `size` the step of that size. `nodeId`, `logId`: 32 bytes. */
 export type PieceQuery = {
   readonly nodeId: Uint8Array
   readonly keyEpoch: number

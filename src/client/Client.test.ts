@@ -134,7 +134,8 @@ describe('a gateway that lies', () => {
       return true
     }
   const cases: Readonly<Partial<Record<FakeGateway.Lie, (error: unknown) => boolean>>> = {
-    'gateway-error': is(Exchange.GatewayError),
+    'gateway-error': is(Exchange.GatewayError, 'gateway-failed'),
+    'gateway-refusal': is(Exchange.RefusedError, 'request-refused'),
     'no-receipt': is(Exchange.ReceiptError, 'receipt-missing'),
     'no-secret': is(Exchange.ReceiptError, 'receipt-incomplete'),
     pending: is(Exchange.GatewayError),
@@ -264,6 +265,38 @@ describe('pending receipts', () => {
     } finally {
       rmSync(folder, { recursive: true })
     }
+  })
+
+  test('rise in the background until told to stop, and what fails in one round is tried in the next', async () => {
+    const pending = memoryPendingStore()
+    const stop = new AbortController()
+    let rounds = 0
+    const failing = {
+      ...pending,
+      list: async () => (++rounds === 2 ? Promise.reject(new HttpBody.UnreachableError(undefined)) : pending.list()),
+    }
+    const client = create({ pending: failing })
+    gateway.isFinal = false
+    const graded = await client.call(target, bodyOf(false))
+    rounds = 0
+    const reports: string[] = []
+    await client.keepRaising({
+      signal: stop.signal,
+      onRound({ final }) {
+        reports.push(final.length === 0 ? 'pending' : 'final')
+        gateway.isFinal = rounds >= 3
+        if (final.includes(graded.receiptHash)) stop.abort()
+      },
+    })
+    assert.deepEqual([rounds, reports], [4, ['pending', 'pending', 'final']])
+    assert.deepEqual(await pending.list(), [])
+    const started = performance.now()
+    const real = Client.create({
+      ...{ baseUrl: gateway.url, crypto, signer: createP256Signer(new Uint8Array(32).fill(1)), pending },
+      ...{ random: (length) => new Uint8Array(length), anchors: memoryAnchorStore([]) },
+    })
+    await real.keepRaising({ signal: AbortSignal.timeout(30), everyMs: 60_000 })
+    assert.ok(performance.now() - started < 5_000, 'the pause outlasts the signal')
   })
 
   test('leave the store when the caller waits for finality itself', async () => {

@@ -27,6 +27,7 @@ import { type AnchorStore, maxPending, type PendingStore } from './Stores.ts'
 /** Names that the reader gives; the rest of a `Reader` comes from the anchor store and the chain. */
 export type Names = Pick<Reader, 'witnesses' | 'operators' | 'rewrites'>
 
+/** What a client is made from; everything that is left out has its strict value. */
 export type Options = {
   readonly baseUrl: string
   readonly crypto: Crypto
@@ -47,9 +48,11 @@ export type Options = {
   readonly recompute?: Verdict.Options['recompute']
   readonly fetch?: typeof globalThis.fetch
   readonly now?: () => number
-  readonly sleep?: (ms: number) => Promise<void>
+  /** Resolves after the time, or when the signal aborts. */
+  readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>
 }
 
+/** What one call asks for beside its body. */
 export type CallOptions = {
   readonly signal?: AbortSignal
   /** Mode bits that the order requires; 4 = exact. Default 0. */
@@ -59,7 +62,9 @@ export type CallOptions = {
   readonly onProvisional?: (data: Graded.Provisional<string>) => void
 }
 
+/** Exposure terms of a client that names none: the node alone sees plaintext, and keeps it for ten minutes. */
 export const defaultTerms: Terms = Object.freeze({ parties: Object.freeze(['node']), maxRetentionSeconds: 600 })
+/** Policy of a client that names none. */
 export const defaultPolicy: Policy.Policy = strict
 const nobody: Names = Object.freeze({ witnesses: [], operators: [], rewrites: [] })
 
@@ -70,6 +75,7 @@ export type PendingReport = {
   readonly failed: readonly { readonly receiptHash: string; readonly code: string }[]
 }
 
+/** A caller of one gateway; its answers are reachable only against a verdict. */
 export type Client = {
   readonly baseUrl: string
   /** Under which this client asks; the default of its verdicts. */
@@ -82,6 +88,17 @@ export type Client = {
   verdict(bundle: Uint8Array, policy?: Policy.Policy): Promise<Verdict.Verdict>
   /** Raises the anchoring of all pending receipts once; what became final leaves the store. */
   raisePending(): Promise<PendingReport>
+  /**
+   * Raises them in the background, round after round, until the signal aborts. What cannot be reached now is asked again in the
+   * next round.
+   *
+   * - `everyMs`: pause between two rounds, default 5,000
+   */
+  keepRaising(options: {
+    readonly signal: AbortSignal
+    readonly everyMs?: number
+    readonly onRound?: (report: PendingReport) => void
+  }): Promise<void>
   /** Raises one bundle as far as possible now. */
   raise(
     bundle: Uint8Array,
@@ -101,7 +118,7 @@ export function create(options: Options): Client {
   const policy = options.policy ?? defaultPolicy
   const names = options.names ?? nobody
   const now = options.now ?? Date.now
-  const sleep = options.sleep ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)))
+  const sleep = options.sleep ?? sleepFor
   const fetch = options.fetch ?? globalThis.fetch
   const raisingParts: Raising.Parts = {
     crypto,
@@ -268,7 +285,37 @@ export function create(options: Options): Client {
     return report
   }
 
-  return { baseUrl, policy, info, call, verdict: (bundle, asked) => verdict(bundle, asked), raisePending, raise }
+  async function keepRaising({
+    signal,
+    everyMs = 5_000,
+    onRound,
+  }: Parameters<Client['keepRaising']>[0]): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        const report = await raisePending()
+        onRound?.(report)
+      } catch (error) {
+        if (!BaseError.isInstance(error)) throw error
+      }
+      await sleep(everyMs, signal)
+    }
+  }
+
+  const ofBundle: Client['verdict'] = (bundle, asked) => verdict(bundle, asked)
+  return { baseUrl, policy, info, call, verdict: ofBundle, raisePending, keepRaising, raise }
+}
+
+function sleepFor(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) return resolve()
+    const done = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal?.addEventListener('abort', done)
+  })
 }
 
 /** Running a model again gives the same each time, however often a verdict is asked for while anchoring rises. */

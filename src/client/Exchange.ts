@@ -32,6 +32,7 @@ export type Parts = {
   readonly nowSeconds: () => bigint
 }
 
+/** One call as it will be sent. */
 export type Request = {
   /** Path of the endpoint, `/v1/chat/completions` for instance. */
   readonly target: string
@@ -48,6 +49,7 @@ export type Request = {
   readonly onData?: (data: string) => void
 }
 
+/** An answer with the bundle that stands behind it. */
 export type Answer = {
   readonly status: number
   readonly mediaType: string
@@ -68,7 +70,7 @@ export const besideTimeoutMs = 10_000
 /** How long an order stays good. */
 const orderSeconds = 300n
 
-/** Makes the call and assembles the bundle; throws `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
+/** Makes the call and assembles the bundle; throws `Exchange.RefusedError`, `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
 export async function run(parts: Parts, request: Request): Promise<Answer> {
   const url = new URL(request.target, parts.baseUrl)
   if (url.origin !== new URL(parts.baseUrl).origin || url.pathname !== request.target) throw new TargetError()
@@ -86,6 +88,7 @@ export async function run(parts: Parts, request: Request): Promise<Answer> {
     mediaType === 'text/event-stream' ? await readStream(response, request.onData) : await readUnary(response)
   const receipt = read.values.get('receipt')
   if (receipt === undefined) {
+    if (isCallersFault(response.status)) throw new RefusedError(response.status, errorCode(read.chunks[0]))
     if (!response.ok) throw new GatewayError(response.status, errorCode(read.chunks[0]), retryAfter(response))
     throw new ReceiptError('receipt-missing', 'The answer came without a receipt.')
   }
@@ -302,18 +305,37 @@ function errorCode(body: Uint8Array | undefined): string {
   }
 }
 
+/** Statuses that the same request would get again: 4xx but for time-out, too early and too many. */
+function isCallersFault(status: number): boolean {
+  return status >= 400 && status < 500 && ![408, 425, 429].includes(status)
+}
+
 function retryAfter(response: Response): number | undefined {
   const value = response.headers.get('retry-after')
   return value !== null && /^[0-9]{1,5}$/.test(value) ? Number(value) : undefined
 }
 
-/** The gateway refused the call or could not serve it; `gatewayCode` is its error code. */
-export class GatewayError extends UnavailableError<'gateway-refused'> {
+/** The gateway does not take this request, and would not take it again; `gatewayCode` is its error code. */
+export class RefusedError extends UsageError<'request-refused'> {
+  override readonly name = 'Exchange.RefusedError'
+  readonly status: number
+  readonly gatewayCode: string
+  constructor(status: number, gatewayCode: string) {
+    super('request-refused', 'The gateway does not take this request.', {
+      facts: [`Status: ${status}`, `Code: ${gatewayCode}`],
+    })
+    this.status = status
+    this.gatewayCode = gatewayCode
+  }
+}
+
+/** The gateway could not serve the call now; `gatewayCode` is its error code. */
+export class GatewayError extends UnavailableError<'gateway-failed'> {
   override readonly name = 'Exchange.GatewayError'
   readonly status: number
   readonly gatewayCode: string
   constructor(status: number, gatewayCode: string, retryAfterSeconds: number | undefined) {
-    super('gateway-refused', 'The gateway did not serve the call.', {
+    super('gateway-failed', 'The gateway did not serve the call.', {
       facts: [`Status: ${status}`, `Code: ${gatewayCode}`],
       ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
     })
@@ -322,6 +344,7 @@ export class GatewayError extends UnavailableError<'gateway-refused'> {
   }
 }
 
+/** Codes of `Exchange.ReceiptError`. */
 export type ReceiptErrorCode =
   | 'receipt-missing'
   | 'receipt-incomplete'

@@ -6,6 +6,7 @@
 import * as Bytes from '../protocol/Bytes.ts'
 import { VerificationError } from '../protocol/errors.ts'
 
+/** A model that the node offers; `manifestHash`: 32 bytes. */
 export type ModelInfo = {
   readonly id: string
   readonly kind: 'causal-lm' | 'tensor'
@@ -13,8 +14,10 @@ export type ModelInfo = {
   readonly profile: string
 }
 
+/** A log that the node uses; `logId`: 32 bytes, `publicKey`: 64 bytes, x || y. */
 export type LogInfo = { readonly logId: Uint8Array; readonly publicKey: Uint8Array; readonly url: string }
 
+/** What a node says of itself: addresses 20 bytes, `nodeId` 32, keys 64 (x || y). Source: spec/wire.md section 4. */
 export type NodeInfo = {
   readonly chainId: bigint
   readonly nodeRegistry: Uint8Array

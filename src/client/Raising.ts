@@ -19,6 +19,7 @@ import { besideTimeoutMs } from './Exchange.ts'
 import * as HttpBody from './HttpBody.ts'
 import type { AnchorStore } from './Stores.ts'
 
+/** What raising needs of the world. */
 export type Parts = {
   readonly crypto: Crypto
   readonly fetch: typeof globalThis.fetch
@@ -29,6 +30,7 @@ export type Parts = {
   readonly witnesses: readonly Uint8Array[]
 }
 
+/** The bundle after one attempt; `isFinal`: nothing more can rise. */
 export type Raised = { readonly bundle: Bundle.Bundle; readonly changed: boolean; readonly isFinal: boolean }
 
 /** Longest answer of the log's proof endpoint: 63 hashes and 16 cosignatures as JSON. */

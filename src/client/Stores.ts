@@ -25,6 +25,7 @@ export type AnchorStore = {
 /** Most receipts kept pending: beyond it the caller is told to let anchoring catch up. */
 export const maxPending = 10_000
 
+/** Pending receipts of one process's life. */
 export function memoryPendingStore(): PendingStore {
   const items = new Map<string, Uint8Array>()
   return {
@@ -43,6 +44,7 @@ export function memoryPendingStore(): PendingStore {
   }
 }
 
+/** Trust anchors of one process's life. */
 export function memoryAnchorStore(initial: readonly TrustAnchors.TrustAnchors[]): AnchorStore {
   let anchors = initial
   return {

@@ -10,6 +10,7 @@ import type { Policy } from '../verify/Policy.ts'
 import type { Client } from './Client.ts'
 import type { Answer } from './Exchange.ts'
 
+/** What a drop-in `fetch` may be told; everything that is left out has its strict value. */
 export type Options = {
   /** Default: the client's own, which is strict unless it was made with another. */
   readonly policy?: Policy

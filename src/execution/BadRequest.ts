@@ -19,6 +19,7 @@ const messages = {
   'wrong-shape': 'A tensor does not have the shape that the model takes.',
 } as const
 
+/** Codes of `BadRequest.BadRequestError`. */
 export type BadRequestCode = keyof typeof messages
 
 /** A request is refused; `param` points at the field (null: the whole body). */

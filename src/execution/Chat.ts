@@ -15,8 +15,9 @@ import type { Tokenizer } from './Tokenizer.ts'
 
 /** Most messages of one request; with two rewrites each they still fit a claim. */
 export const maxMessages = 256
-/** Most stop texts, and most UTF-8 bytes of each. */
+/** Most stop texts. */
 export const maxStops = 4
+/** Most UTF-8 bytes of each stop text. */
 export const maxStopBytes = 1024
 /** Most UTF-8 bytes of the model text. */
 export const maxModelBytes = 256

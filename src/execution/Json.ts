@@ -205,6 +205,7 @@ function unexpected(input: Input): JsonError {
   return new JsonError(input.offset >= input.text.length ? 'unexpected-end' : 'unexpected-character', input.offset)
 }
 
+/** Codes of `Json.JsonError`. */
 export type JsonErrorCode =
   | 'not-utf8'
   | 'unexpected-end'

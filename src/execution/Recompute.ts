@@ -24,9 +24,6 @@ export type LocalModel = {
   readonly tokenizer?: Uint8Array | undefined
 }
 
-/** Finds a model by its manifest hash (32 bytes); undefined when the reader does not have it. */
-export type ModelSource = (manifestHash: Uint8Array) => Promise<LocalModel | undefined>
-
 /** Runs a tensor model: inputs in the manifest's order to all outputs in the manifest's order. */
 export type Infer = (tensors: readonly Tensor.Tensor[]) => Promise<readonly Tensor.Tensor[]>
 
@@ -332,6 +329,7 @@ function attempt<T>(relation: Relation, what: Difference, action: () => T): T {
   }
 }
 
+/** A relation that running again can back. */
 export type Relation = 'prepared' | 'executed' | 'rendered'
 
 /** What differed. */

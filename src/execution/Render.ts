@@ -217,6 +217,7 @@ function heldBack(text: string, stops: readonly string[]): number {
   return longest
 }
 
+/** Codes of `Render.OutputError`. */
 export type OutputErrorCode = 'token-after-end' | 'too-many-tokens' | 'too-few-tokens'
 
 /** The output is not one that generation can end with. */

@@ -15,6 +15,7 @@ export const maxElements = 1 << 20
 /** Most UTF-8 bytes of a request's `id`. */
 export const maxIdBytes = 64
 
+/** An element's type, in the words of the Open Inference Protocol. */
 export type Datatype = Manifest.Port['datatype']
 
 /** A tensor; `data` is raw little-endian bytes in row order, 4 (FP32) or 8 (INT64) per element. */

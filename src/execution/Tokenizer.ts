@@ -106,6 +106,7 @@ export function create(specialCount: number, pieces: readonly Uint8Array[]): Tok
   return { size, specialCount, encode, bytesOf }
 }
 
+/** Codes of `Tokenizer.TokenizerFileError`. */
 export type TokenizerFileErrorCode =
   | 'not-a-tokenizer'
   | 'unknown-kind'

@@ -203,6 +203,7 @@ function ofShape<T>(read: () => T): T {
   }
 }
 
+/** Codes of `Bundle.MalformedBundleError`. */
 export type MalformedBundleErrorCode = 'bundle-shape' | 'bundle-presence'
 
 /** Bytes or fields are no bundle of version 1. */

@@ -296,6 +296,7 @@ function encodeSextets(bytes: Uint8Array, alphabet: string): string {
   return text
 }
 
+/** Codes of `Bytes.EncodingError`. */
 export type EncodingErrorCode =
   | 'hex-odd-length'
   | 'hex-bad-digit'

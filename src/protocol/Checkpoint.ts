@@ -167,6 +167,7 @@ function assertSize(size: bigint): void {
   if (size < 0n || size > Merkle.maxSize) throw new MalformedCheckpointError('checkpoint-size', ['Range: 0..2^63-1'])
 }
 
+/** Codes of `Checkpoint.MalformedCheckpointError`. */
 export type MalformedCheckpointErrorCode =
   | 'checkpoint-length'
   | 'checkpoint-word'

@@ -153,6 +153,7 @@ function named<T>(slot: Slot.Name, body: () => T): T {
   }
 }
 
+/** Codes of `Claims.InvalidClaimError`. */
 export type InvalidClaimErrorCode = 'claim-malformed' | 'claim-reserved'
 
 /** A claim's value does not match the definition of its slot. */

@@ -205,6 +205,7 @@ function expect(reader: Bytes.Reader, expected: Uint8Array): void {
   }
 }
 
+/** Codes of `Cose.BadSignatureError`. */
 export type BadSignatureErrorCode = 'signature-wrong-length' | 'signature-out-of-range' | 'signature-mismatch'
 
 /** A signature does not hold. */

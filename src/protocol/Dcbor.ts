@@ -389,6 +389,7 @@ function countItem(counter: { itemCount: number }): void {
   if (counter.itemCount > maxItems) throw new LimitError({ what: 'dCBOR item count', limit: maxItems })
 }
 
+/** Codes of `Dcbor.DecodeError`. */
 export type DecodeErrorCode =
   | 'input-too-short'
   | 'trailing-bytes'
@@ -416,6 +417,7 @@ export class DecodeError extends VerificationError<DecodeErrorCode> {
   }
 }
 
+/** Codes of `Dcbor.EncodeError`. */
 export type EncodeErrorCode =
   | 'unsupported-type'
   | 'unsupported-key'

@@ -99,6 +99,7 @@ function assertRules(head: Head): void {
   }
 }
 
+/** Codes of `Head.MalformedHeadError`. */
 export type MalformedHeadErrorCode = 'head-length' | 'head-version' | 'head-mode-bits' | 'head-flags' | 'head-previous'
 
 /** Bytes or fields are no head of version 1. */

@@ -77,6 +77,7 @@ function assertRules(entry: LogEntry): void {
   if ((entry.flags & ~1) !== 0) throw new MalformedEntryError('entry-flags', ['Known bits: 1'])
 }
 
+/** Codes of `LogEntry.MalformedEntryError`. */
 export type MalformedEntryErrorCode = 'entry-length' | 'entry-version' | 'entry-mode-bits' | 'entry-flags'
 
 /** Bytes or fields are no log entry of version 1. */

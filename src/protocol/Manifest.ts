@@ -245,6 +245,7 @@ function ofShape<T>(body: () => T): T {
   }
 }
 
+/** Codes of `Manifest.MalformedManifestError`. */
 export type MalformedManifestErrorCode =
   | 'manifest-shape'
   | 'manifest-kind'
@@ -262,6 +263,7 @@ export class MalformedManifestError extends VerificationError<MalformedManifestE
   }
 }
 
+/** Codes of `Manifest.WeightsError`. */
 export type WeightsErrorCode = 'weights-length' | 'weights-order' | 'weights-path'
 
 /** Files were given to a weights root in a way that has none. */

@@ -233,7 +233,7 @@ export function verifyConsistency(
 }
 
 /** The largest power of two below `size`, which must be 2 at least: where RFC 9162 splits a tree. */
-export function splitPoint(size: bigint): bigint {
+function splitPoint(size: bigint): bigint {
   return 1n << BigInt((size - 1n).toString(2).length - 1)
 }
 
@@ -297,6 +297,7 @@ export class TreeRangeError extends UsageError<'tree-range'> {
   }
 }
 
+/** Codes of `Merkle.InclusionError`. */
 export type InclusionErrorCode =
   | 'size-out-of-range'
   | 'index-out-of-range'
@@ -314,6 +315,7 @@ export class InclusionError extends VerificationError<InclusionErrorCode> {
   }
 }
 
+/** Codes of `Merkle.ConsistencyError`. */
 export type ConsistencyErrorCode = 'size-out-of-range' | 'proof-length' | 'hash-length' | 'root-mismatch'
 
 /** A tree is not shown to extend another. */

@@ -360,6 +360,7 @@ function assertText(text: string): void {
   if (!text.isWellFormed()) throw new FormatError('not-utf8', 'A note holds a lone surrogate.')
 }
 
+/** Codes of `Note.FormatError`. */
 export type FormatErrorCode =
   | 'not-utf8'
   | 'control-character'

@@ -19,7 +19,7 @@ export const typeString =
 export const typeHash = Bytes.fromHex('8aa5084de5057d0da755311c8c08cbed8cab3b4b2ecc63540a00019db75e8a1c')
 
 /** What every domain begins with: Keccak-256 of the domain's type, of the name `Assay` and of the version `1`, 96 bytes. */
-export const domainStart = Bytes.fromHex(
+const domainStart = Bytes.fromHex(
   '8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f' +
     '41034bd23ecbf5790464f32b19dad6d7170b5d3627ba56dd9cd780ce037a7be7' +
     'c89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6',
@@ -175,6 +175,7 @@ function ofTerms<T>(body: () => T): T {
   }
 }
 
+/** Codes of `Order.MalformedOrderError`. */
 export type MalformedOrderErrorCode = 'order-length' | 'order-word' | 'order-modes' | 'order-reserved'
 
 /** Words or fields are no order of version 1. */

@@ -67,6 +67,7 @@ export function payload(crypto: Crypto, bytes: Uint8Array): Hash {
   return crypto.sha256(bytes)
 }
 
+/** Codes of `Pledge.MalformedPledgeError`. */
 export type MalformedPledgeErrorCode = 'pledge-length' | 'pledge-word'
 
 /** Bytes are no pledge. */

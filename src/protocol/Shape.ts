@@ -89,6 +89,12 @@ export function integer(min: number, max: number): Shape<number> {
   })
 }
 
+/** True or false. */
+export const boolean: Shape<boolean> = plain((value, at) => {
+  if (typeof value !== 'boolean') throw new MismatchError(at, 'true or false expected')
+  return value
+})
+
 /** An integer of 32 bits without sign. */
 export const u32: Shape<number> = integer(0, 2 ** 32 - 1)
 

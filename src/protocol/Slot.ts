@@ -41,11 +41,6 @@ export function nameOf(slot: number): Name {
   return name
 }
 
-/** Says whether a text is the name of a slot. */
-export function isName(text: string): text is Name {
-  return (names as readonly string[]).includes(text)
-}
-
 /** A slot is asked for that no claims tree has. */
 export class UnknownSlotError extends UsageError<'unknown-slot'> {
   override readonly name = 'Slot.UnknownSlotError'

@@ -276,6 +276,7 @@ function malformed(code: MalformedStreamErrorCode, cause?: unknown): MalformedSt
   return new MalformedStreamError(code, cause)
 }
 
+/** Codes of `Sse.MalformedStreamError`. */
 export type MalformedStreamErrorCode =
   | 'stream-bom'
   | 'stream-lone-cr'

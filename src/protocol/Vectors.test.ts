@@ -12,6 +12,7 @@ import * as Checkpoint from './Checkpoint.ts'
 import * as Claims from './Claims.ts'
 import * as ClaimsTree from './ClaimsTree.ts'
 import * as Cose from './Cose.ts'
+import * as Dcbor from './Dcbor.ts'
 import { BaseError } from './errors.ts'
 import * as Fault from './Fault.ts'
 import * as Head from './Head.ts'
@@ -163,6 +164,19 @@ each('identity', (item) => {
   assert.equal(toHex(Identity.logId(crypto, log)), item.logId)
 })
 
+each('dcbor', (item) => {
+  const value = Dcbor.decode(fromHex(item.input))
+  assert.deepEqual(plain(value), item.expected)
+  assert.equal(toHex(Dcbor.encode(value)), item.input)
+})
+
+each('note', (item) => {
+  const note = Note.parse(Bytes.fromUtf8(item.input))
+  assert.equal(Bytes.toUtf8(Note.serialize(note)), item.input)
+  const { origin, size, root } = Note.parseCheckpoint(note.text)
+  assert.deepEqual({ origin, size: String(size), root: toHex(root) }, item.expected)
+})
+
 each('claims', (item) => {
   if (item.slot !== undefined) {
     const value = Claims.decode(item.slot as Claims.Name, fromHex(item.input))
@@ -214,8 +228,15 @@ each('fault', async (item) => {
     item.anchored !== null && toHex(logId) === item.anchored.logId && size === BigInt(item.anchored.size)
       ? fromHex(item.anchored.root)
       : undefined
-  const finding = await Fault.judge(crypto, fault, anchored)
+  const { terms } = item
+  const known: Fault.PledgeTerms = {
+    pledgeBlocks: () => (terms === null ? undefined : BigInt(terms.pledgeBlocks)),
+    graceBlocks: terms === null ? undefined : BigInt(terms.graceBlocks),
+    seen: () => (terms === null ? undefined : { block: BigInt(terms.block), size: BigInt(terms.size) }),
+  }
+  const finding = await Fault.judge(crypto, fault, anchored, known)
   assert.equal(toHex(finding.class === 5 ? finding.logId : finding.keyId), item.accused)
+  assert.equal(toHex(Fault.faultId(crypto, Fault.incidentOf(finding, 600n))), item.faultId)
 })
 
 each('wire', (item) => {

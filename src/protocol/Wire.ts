@@ -249,6 +249,7 @@ function ofShape<T>(what: Value, body: () => T): T {
 /** The things that travel. */
 type Value = 'receipt' | 'pledge' | 'secret' | 'claims' | 'leaves' | 'order' | 'order-salt' | 'order-terms' | 'nonce'
 
+/** Codes of `Wire.MalformedValueError`. */
 export type MalformedValueErrorCode = `wire-${Value}`
 
 /** A header, a comment line or an answer does not have the one allowed form; its content is not repeated. */

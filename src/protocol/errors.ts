@@ -29,7 +29,7 @@ const advice: { readonly [action in Action]: string } = {
 /** The root of all Assay errors; recognise it across installed copies with `BaseError.isInstance`. */
 export abstract class BaseError<Code extends string = string> extends Error {
   abstract readonly action: Action
-  /** One kebab-case literal per cause, a closed union per class; spec/errors.md has a sentence for each. */
+  /** One kebab-case literal per cause, a closed union per class; spec/errors.md explains those that vectors name. */
   readonly code: Code
   readonly shortMessage: string
   readonly facts: readonly string[]

@@ -76,7 +76,7 @@ const readers: Readers = {
  * A rewrite as one line of text, `code path detail`, as policies and readers list it. A space in the path is written `%20` and a
  * percent sign `%25`, so that no two rewrites have one text.
  */
-export function rewriteText(rewrite: Claims.Rewrite): string {
+function rewriteText(rewrite: Claims.Rewrite): string {
   return `${rewrite.code} ${rewrite.path.replaceAll('%', '%25').replaceAll(' ', '%20')} ${rewrite.detail}`
 }
 

@@ -22,6 +22,7 @@ import * as Order from '../protocol/Order.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import * as Slot from '../protocol/Slot.ts'
 
+/** The steps of integrity in their order. Source: spec/verdict.md section 5. */
 export const stepNames = [
   'head',
   'head-signature',
@@ -40,12 +41,14 @@ export const stepNames = [
   'registry-proof',
   'log-proof',
 ] as const
+/** The name of a step. */
 export type StepName = (typeof stepNames)[number]
 
-/** Profiles of which bit-exact re-execution is owed. An argument, because the list is data of the execution floor. */
+/** What is checked. */
 export type Subject = {
   readonly crypto: Crypto
   readonly bundle: Bundle.Bundle
+  /** Profiles of which bit-exact re-execution is owed. An argument, because the list is data of the execution floor. */
   readonly exactProfiles: readonly string[]
 }
 

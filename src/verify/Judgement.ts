@@ -39,6 +39,7 @@ export type Anchored = {
   readonly behind?: readonly Atom[]
 }
 
+/** What the pieces of a file back before any policy is asked. */
 export type Judgement = {
   readonly pieces: ReadonlyMap<Proposition.Proposition, readonly Piece[]>
   /** Why a proposition got no more than it has; for rows and requirements. */
@@ -65,6 +66,7 @@ export type Judgement = {
 const pledgeBlocksBelow = 32n
 const pledgeBlocksAbove = 2n
 
+/** Weighs the pieces of a bundle that contradicts itself nowhere, by the tables of spec/verdict.md section 2. */
 export function judge(
   crypto: Crypto,
   bundle: Bundle.Bundle,

@@ -9,12 +9,15 @@ import * as Backing from './Backing.ts'
 import * as Fields from './Fields.ts'
 import * as Proposition from './Proposition.ts'
 
+/** What the reader sees of a slot or relation. */
 export type Visibility = 'absent' | 'hidden' | 'disclosed'
+/** How far a receipt has come. */
 export type AnchoringFact = 'local' | 'pledged' | 'included' | 'witnessed' | 'anchored' | 'final'
 
 /** A scalar that a policy may name; bytes are compared as lower-case hex, numbers as integers. */
 export type Scalar = string | number | boolean
 
+/** A test of one field of a disclosed claim. */
 export type ValueTest =
   | { readonly equals: Scalar }
   | { readonly oneOf: readonly Scalar[] }
@@ -23,6 +26,7 @@ export type ValueTest =
   | { readonly min: number }
   | { readonly empty: true }
 
+/** One thing that a policy asks for. Source: spec/verdict.md section 4. */
 export type Requirement =
   | {
       readonly proposition: Proposition.Proposition
@@ -42,6 +46,7 @@ export type Requirement =
   | { readonly anyOf: readonly Requirement[] }
   | { readonly kOf: { readonly k: number; readonly of: readonly Requirement[] } }
 
+/** What a reader asks of a receipt, as data. */
 export type Policy = {
   readonly name: string
   readonly requirements: Requirement
@@ -54,6 +59,7 @@ export const maxDepth = 8
 /** Most requirements in one policy, nested ones included. */
 export const maxRequirements = 256
 
+/** All anchoring facts, lowest first. */
 export const anchoringFacts = ['local', 'pledged', 'included', 'witnessed', 'anchored', 'final'] as const
 const visibilities = ['absent', 'hidden', 'disclosed'] as const
 

@@ -5,8 +5,10 @@ import * as Slot from '../protocol/Slot.ts'
 
 /** Relations between claims; what users care about is never one value. */
 export const relations = ['prepared', 'executed', 'rendered', 'keyBound', 'ordered'] as const
+/** The name of a relation. */
 export type Relation = (typeof relations)[number]
 
+/** A row of a verdict: a slot or a relation. */
 export type Proposition = Slot.Name | Relation
 
 /** All 21 propositions in the order in which a verdict lists them. */
@@ -21,10 +23,12 @@ export const joins: Record<Relation, readonly Slot.Name[]> = {
   ordered: ['order'],
 }
 
+/** Says whether a value is the name of a proposition. */
 export function is(value: unknown): value is Proposition {
   return typeof value === 'string' && (all as readonly string[]).includes(value)
 }
 
+/** Says whether a proposition is a relation. */
 export function isRelation(value: Proposition): value is Relation {
   return (relations as readonly string[]).includes(value)
 }

@@ -13,6 +13,7 @@ export type ChainView = {
   readonly blocks: readonly { readonly number: bigint; readonly hash: Uint8Array }[]
 }
 
+/** The reader's own side of a verdict. */
 export type Reader = {
   /** One entry per chain that the reader trusts; empty means that nothing on a chain counts. */
   readonly anchors: readonly TrustAnchors.TrustAnchors[]

@@ -13,6 +13,7 @@ import type { AnchoringFact, Policy, Requirement, ValueTest, Visibility } from '
 import * as Proposition from './Proposition.ts'
 import type { Reader } from './Reader.ts'
 
+/** What became of one requirement. */
 export type Status = 'MET' | 'REFUTED' | 'UNCHECKED'
 
 /** One requirement with its result; nested ones give one result each as well as their own. */
@@ -23,6 +24,7 @@ export type Result = {
   readonly propositions: readonly Proposition.Proposition[]
 }
 
+/** What requirements are evaluated against. */
 export type Context = {
   readonly bundle: Bundle.Bundle
   readonly claims: Partial<Claims.ClaimValues>
@@ -48,6 +50,15 @@ export function usableFacts(context: Context): Judgement['anchoring'] {
   )
 }
 
+/** Identifiers of the named witnesses that cosigned and that the policy lets count, 32 bytes each. */
+export function usableWitnesses(context: Context): readonly Uint8Array[] {
+  const { forbid, accept } = context.policy
+  return context.judgement.witnesses.filter((keyId) =>
+    Assumption.isUsable([`witness:${Bytes.toHex(keyId)}`], forbid, accept),
+  )
+}
+
+/** The visibility of a slot, or of a relation by the slots that it joins. */
 export function visibility(bundle: Bundle.Bundle, proposition: Proposition.Proposition): Visibility {
   const slots = Proposition.isRelation(proposition) ? Proposition.joins[proposition] : [proposition]
   const each = slots.map((name): Visibility => {
@@ -133,11 +144,7 @@ function leaf(context: Context, requirement: Leaf): Answer {
   }
   if ('witnessedBy' in requirement) {
     if (reader.witnesses.length === 0) return unchecked('name a witness or log')
-    const { forbid, accept } = context.policy
-    const usable = judgement.witnesses
-      .map((keyId) => Bytes.toHex(keyId))
-      .filter((keyId) => Assumption.isUsable([`witness:${keyId}`], forbid, accept))
-    const distinct = new Set(usable).size
+    const distinct = new Set(usableWitnesses(context).map(Bytes.toHex)).size
     return distinct >= requirement.k
       ? met(`${distinct} named witnesses cosigned`)
       : unchecked(`${distinct} of ${requirement.k} named witnesses cosigned`)

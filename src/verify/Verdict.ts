@@ -23,8 +23,10 @@ import type { Recomputation } from './Recomputation.ts'
 import * as Requirements from './Requirements.ts'
 import { digest, version } from './version.ts'
 
+/** What a verdict comes to; there is no boolean and no score. */
 export type Outcome = 'MEETS' | 'INSUFFICIENT' | 'INVALID' | 'FAULT'
 
+/** One proposition: what is seen of it, what backs it, who would have to lie. */
 export type Row = {
   readonly proposition: Proposition.Proposition
   readonly visibility: Policy.Visibility
@@ -38,6 +40,7 @@ export type Row = {
   readonly doesNotTell: readonly string[]
 }
 
+/** What a receipt is worth to one reader under one policy. Source: spec/verdict.md section 5. */
 export type Verdict = {
   readonly outcome: Outcome
   /** The step that found a contradiction, for INVALID. */
@@ -55,6 +58,7 @@ export type Verdict = {
   readonly faults: readonly CounterEvidence.Found[]
 }
 
+/** What a verdict is computed from; time, trust and engines are arguments. */
 export type Options = {
   /** Bytes of a `.receipt` file. */
   readonly bundle: Uint8Array
@@ -109,7 +113,14 @@ export async function verify(crypto: Crypto, options: Options): Promise<Verdict>
     nowSeconds: options.nowSeconds,
   }
   const { isMet, results } = Requirements.evaluate(context)
-  const faults = await CounterEvidence.judge(crypto, { files: options.faults ?? [], bundle, facts, judgement })
+  const witnesses = Requirements.usableWitnesses(context)
+  const faults = await CounterEvidence.judge(crypto, {
+    files: options.faults ?? [],
+    bundle,
+    facts,
+    judgement,
+    witnesses,
+  })
   const outcome: Outcome = faults.length > 0 ? 'FAULT' : isMet ? 'MEETS' : 'INSUFFICIENT'
   return {
     outcome,

@@ -1,7 +1,7 @@
 /** The whole thing with real processes: a daemon with a chain of its own, and the commands as a person types them. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -9,6 +9,7 @@ import OpenAI from 'openai'
 
 const root = join(import.meta.dirname, '..', '..')
 const bin = join(root, 'apps', 'cli', 'bin', 'assay.mjs')
+const example = join(root, 'examples', 'openai-drop-in', 'main.ts')
 const question = 'What is a receipt?'
 /** Pieces of a verdict that these tests read. */
 type Verdict = {
@@ -74,12 +75,13 @@ after(async () => {
   rmSync(work, { recursive: true, force: true })
 })
 
+type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string }
+
 /** `npx assay ...` in the work folder. */
-function assay(
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }> {
-  const child = spawn(process.execPath, [bin, ...args], {
+const assay = (args: readonly string[], env: Readonly<Record<string, string>> = {}) => run([bin, ...args], env)
+
+function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Ran> {
+  const child = spawn(process.execPath, args, {
     cwd: work,
     env: { ...process.env, ASSAY_HOME: home, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -241,6 +243,21 @@ describe('around it', () => {
       ...{ model: 'tiny', messages: [{ role: 'user', content: question }], temperature: 0 },
     })
     assert.notEqual(answer.choices[0]?.message.content ?? '', '')
+  })
+
+  test('the drop-in example gives its answer, and sends nothing to a chain that its reader has not named', async () => {
+    const { code, stdout, stderr } = await run([example, question], {})
+    assert.equal(code, 0, stderr)
+    assert.notEqual(stdout.trim(), '')
+    const stranger = join(work, 'stranger')
+    mkdirSync(stranger)
+    writeFileSync(join(stranger, 'reader.json'), readFileSync(join(home, 'reader.json')))
+    const anchors = JSON.parse(readFileSync(join(home, 'anchors.json'), 'utf8')) as { anchorLog: { address: string } }[]
+    for (const entry of anchors) entry.anchorLog.address = `0x${'11'.repeat(20)}`
+    writeFileSync(join(stranger, 'anchors.json'), JSON.stringify(anchors))
+    const refused = await run([example, question], { ASSAY_HOME: stranger })
+    assert.deepEqual([refused.code, refused.stdout], [1, ''])
+    assert.match(refused.stderr, /untrusted-chain/)
   })
 
   test('neither logs nor the home hold the prompt, but for the file that was asked for', () => {

@@ -44,6 +44,7 @@ import {
 export type Lie =
   | 'none'
   | 'gateway-error'
+  | 'gateway-refusal'
   | 'no-receipt'
   | 'no-secret'
   | 'no-pledge'
@@ -120,6 +121,8 @@ export async function start(): Promise<FakeGateway> {
 
   async function call(request: IncomingMessage, response: ServerResponse, target: string, body: Uint8Array) {
     received.push(Bytes.toUtf8(body))
+    if (gateway.lie === 'gateway-refusal')
+      return json(response, { error: { message: answerText, code: 'invalid_value' } }, 400)
     if (gateway.lie === 'gateway-error')
       return json(response, { error: { message: answerText, code: 'overloaded' } }, 503, { 'Retry-After': '7' })
     const isStream = (JSON.parse(Bytes.toUtf8(body)) as { stream?: boolean }).stream === true

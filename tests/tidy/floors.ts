@@ -119,7 +119,7 @@ const worldly: readonly (readonly [RegExp, string])[] = [
 const isWebPart = (file: File) => Code.importsOf(file.code).some(({ specifier }) => /^viem(\/|$)/.test(specifier))
 
 /** The parts of the library that do no input or output, read no clock and draw no randomness. */
-export function isPure(file: File): boolean {
+function isPure(file: File): boolean {
   const folder = folderOf(file.path)
   if (['protocol', 'attest', 'zk', 'execution', 'verify'].includes(folder)) return true
   // In chain, what speaks with a node goes through viem; all else is pure.

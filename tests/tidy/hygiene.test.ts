@@ -5,7 +5,17 @@ import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { readManifest, vectorsHome } from '../vectors.ts'
-import { foreignReads, leftOut, links, machines, maximumLines, names, sizes, statusWord } from './hygiene.ts'
+import {
+  docstrings,
+  foreignReads,
+  leftOut,
+  links,
+  machines,
+  maximumLines,
+  names,
+  sizes,
+  statusWord,
+} from './hygiene.ts'
 import { file, files, paths, root } from './Tree.ts'
 
 const word = `veri${'fied'}`
@@ -87,6 +97,18 @@ describe('links', () => {
     assert.deepEqual(links([file('README.md', text)], known), ['README.md:1: the link spec/none.md leads nowhere'])
   })
   test('holds in the tree', () => assert.deepEqual(links(files(), new Set(paths())), []))
+})
+
+describe('docstrings', () => {
+  test('finds an export of the library without one', () => {
+    const text = `/** A.ts - a file. */\nimport type { B } from './B.ts'\n\nexport type C = B\n
+/** Does. */\nexport function f(a: 1): 1\nexport function f(a: 2): 2\nexport function f(a: 1 | 2) {\n  return a\n}\nexport const g = 1\n`
+    assert.deepEqual(docstrings([file('src/protocol/A.ts', text), file('apps/cli/src/A.ts', text)]), [
+      'src/protocol/A.ts:4: C is exported without a docstring',
+      'src/protocol/A.ts:12: g is exported without a docstring',
+    ])
+  })
+  test('holds in the tree', () => assert.deepEqual(docstrings(files()), []))
 })
 
 describe('files of others', () => {

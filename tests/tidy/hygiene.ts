@@ -117,6 +117,23 @@ export function links(files: readonly File[], known: ReadonlySet<string>): Findi
   return findings
 }
 
+/** What the library exports says in a docstring what it is; overloads share one. */
+export function docstrings(files: readonly File[]): Finding[] {
+  const findings: Finding[] = []
+  for (const file of files) {
+    if (!/^src\/.*\.ts$/.test(file.path) || isTest(file.path) || isGenerated(file.path)) continue
+    for (const found of file.bare.matchAll(
+      /^export (?:async |abstract )*(?:function\*?|const|let|class|type) (\w+)/gm,
+    )) {
+      const before = file.text.slice(0, found.index).trimEnd()
+      const isOverload = new RegExp(`^export (?:async )?function ${found[1]}\\b[^\\n]*$`, 'm').test(before)
+      if (!before.endsWith('*/') && !isOverload)
+        findings.push(`${file.path}:${lineOf(file.text, found.index)}: ${found[1]} is exported without a docstring`)
+    }
+  }
+  return findings
+}
+
 /** Vectors of others are read through tests/vectors.ts and by no other way. */
 export function foreignReads(files: readonly File[]): Finding[] {
   return files.flatMap((file) => {

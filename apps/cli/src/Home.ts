@@ -19,7 +19,6 @@ export type Home = {
 
 /** Folders of the daemon, by what they hold. */
 export const daemonFolders = ['node', 'log', 'witness', 'chain'] as const
-export type DaemonFolder = (typeof daemonFolders)[number]
 
 /** Finds the home; makes nothing. */
 export function find(options: {

@@ -92,7 +92,7 @@ export function claimsOf(bundle: Bundle.Bundle): Partial<Claims.ClaimValues> {
 }
 
 /** Mode bits in words. */
-export function modesOf(modeBits: number): string {
+function modesOf(modeBits: number): string {
   const names = Object.entries(Head.modes).flatMap(([name, bit]) => ((modeBits & bit) === 0 ? [] : [name]))
   return names.length === 0 ? 'none' : names.join(', ')
 }

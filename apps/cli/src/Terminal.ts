@@ -111,7 +111,7 @@ function widthOf(output: Output): number {
 }
 
 /** Breaks a line at spaces; further lines are indented. Styles take no width. */
-export function fold(text: string, width: number, indent: number): string {
+function fold(text: string, width: number, indent: number): string {
   const lines: string[] = []
   for (const whole of text.split('\n')) {
     let line = ''

@@ -201,6 +201,8 @@ describe('usage', () => {
       assert.match(stdout, /Examples:\n {2}assay /, command.join(' '))
       assert.match(stdout, /--json/)
     }
+    for (const group of [[], ['policy'], ['log']])
+      assert.match((await run([...group, '--help'])).stdout, /Examples:\n {2}assay /, group.join(' '))
     assert.match((await run(['--help'])).stdout, /Exit codes: 0 MEETS/)
     assert.match(
       (await run(['ask', '--help'])).stdout.replace(/\s+/g, ' '),

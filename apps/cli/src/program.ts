@@ -2,6 +2,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { Context } from './Context.ts'
 
+const firstExamples = `
+Examples:
+  assay up
+  assay ask "What is a receipt?" --save a.receipt
+  assay verify a.receipt --policy recorded --recompute`
+
 const exitCodes = `
 Exit codes: 0 MEETS (or done), 1 INSUFFICIENT (or something is missing), 2 INVALID or unreadable, 3 FAULT,
 64 usage, 75 not available now (try again), 130 stopped by you.`
@@ -15,6 +21,7 @@ export function create(context: Context, done: (code: number) => void): Command 
     .description('Every AI call leaves a receipt. Check what one is worth, offline, without believing a label on it.')
     .version('0.1.0')
     .showHelpAfterError('(run the command with --help for examples)')
+    .addHelpText('after', firstExamples)
     .addHelpText('after', exitCodes)
     .configureOutput({
       writeOut: (text) => context.terminal.raw(text),
@@ -23,13 +30,15 @@ export function create(context: Context, done: (code: number) => void): Command 
     .exitOverride()
   const run = (work: () => number | Promise<number>) => Promise.resolve(work()).then(done)
 
-  const command = (name: string, description: string, examples: string, parent: Command = program) =>
+  const described = (name: string, description: string, examples: string, parent: Command = program) =>
     parent
       .command(name)
       .description(description)
+      .addHelpText('after', `\nExamples:\n${examples.replace(/^/gm, '  ')}`)
+  const command = (...words: Parameters<typeof described>) =>
+    described(...words)
       .option('--home <folder>', 'home folder (default: ASSAY_HOME, else ~/.assay)')
       .option('--json', 'one JSON value on stdout')
-      .addHelpText('after', `\nExamples:\n${examples.replace(/^/gm, '  ')}`)
 
   command(
     'up',
@@ -121,7 +130,11 @@ export function create(context: Context, done: (code: number) => void): Command 
     .option('--drop <pieces>', 'pieces to take out, with commas: order manifest chain checkpoint pledge', words)
     .action((file, options) => run(async () => (await import('./commands/cut.ts')).cut(context, file, options)))
 
-  const policy = program.command('policy').description('The policies that come with Assay, and policy files.')
+  const policy = described(
+    'policy',
+    'The policies that come with Assay, and policy files.',
+    'assay policy list\nassay policy show strict > mine.json\nassay policy check mine.json',
+  )
   command('list', 'List them with their hashes.', 'assay policy list', policy).action((options) =>
     run(async () => (await import('./commands/policy.ts')).list(context, options)),
   )
@@ -138,7 +151,11 @@ export function create(context: Context, done: (code: number) => void): Command 
     (file, options) => run(async () => (await import('./commands/policy.ts')).check(context, file, options)),
   )
 
-  const log = program.command('log').description('The transparency log, and your receipts on their way up.')
+  const log = described(
+    'log',
+    'The transparency log, and your receipts on their way up.',
+    'assay log status\nassay log tail -n 20\nassay log raise',
+  )
   command('status', 'Size and root of the published tree, signature checked.', 'assay log status', log).action(
     (options) => run(async () => (await import('./commands/log.ts')).status(context, options)),
   )

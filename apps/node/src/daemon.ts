@@ -28,7 +28,7 @@ import { fundOnDevelopmentChain, openWallet } from './settle/wallet.ts'
 import * as Witness from './witness/Witness.ts'
 
 /** The gateway's port when none is named: "ASSY" has no port number, and this one is free of well-known services. */
-export const defaultPort = 8547
+const defaultPort = 8547
 
 /** How long a stop waits for a transaction that is under way. */
 const anchoringGraceMs = 2_000

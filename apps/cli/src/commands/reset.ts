@@ -8,7 +8,7 @@ import { errors } from 'assay/protocol'
 import { type Context, type GlobalOptions, homeOf } from '../Context.ts'
 import type { Home } from '../Home.ts'
 
-export const keyChoices = ['node', 'log', 'witness', 'all'] as const
+const keyChoices = ['node', 'log', 'witness', 'all'] as const
 export type ResetOptions = GlobalOptions & {
   readonly keys?: (typeof keyChoices)[number]
   readonly chain?: boolean

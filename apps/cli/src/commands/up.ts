@@ -1,11 +1,10 @@
 /** up.ts - `assay up`: the whole network on this machine, a few real calls with their verdicts, then the gateway. */
 import { appendFileSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client, Exchange } from 'assay/client'
 import { Graded } from 'assay/client'
 import { crypto } from 'assay/crypto/node'
-import { Bundle, errors, Head } from 'assay/protocol'
+import { Bundle, Head } from 'assay/protocol'
 import { policies, recomputeWith, type Verdict } from 'assay/verify'
 import * as Adopt from '../Adopt.ts'
 import * as Answers from '../Answers.ts'
@@ -21,7 +20,6 @@ export type UpOptions = GlobalOptions & { readonly once?: boolean; readonly port
 
 /** The rule `development` is final two blocks after an anchor; a minute is many times that. */
 const finalSeconds = 60
-const raiseEveryMs = 5_000
 /** A log file of the daemon larger than this is put aside at start; one older file is kept. */
 const maxLogBytes = 8 * 1024 * 1024
 
@@ -84,7 +82,7 @@ export async function up(context: Context, options: UpOptions): Promise<number> 
     }
     if (options.once !== true && !context.stopped.aborted) {
       terminal.say(`serving ${daemon.endpoints.gateway}; Ctrl-C ends it`)
-      await serve(context, client)
+      await client.keepRaising({ signal: context.stopped })
       terminal.say('stopping')
     }
     return isGood ? 0 : 1
@@ -227,18 +225,6 @@ function summary(
   if (isOnce) return
   terminal.print('Ask it:    npx assay ask "What is a receipt?" --save a.receipt')
   terminal.print('Check it:  npx assay verify a.receipt --policy recorded --recompute')
-}
-
-/** Keeps pending receipts rising until the person stops the daemon. */
-async function serve(context: Context, client: Client.Client): Promise<void> {
-  while (!context.stopped.aborted) {
-    try {
-      await client.raisePending()
-    } catch (error) {
-      if (!errors.BaseError.isInstance(error)) throw error
-    }
-    await sleep(raiseEveryMs, undefined, { signal: context.stopped }).catch(() => {})
-  }
 }
 
 /** The daemon's structured lines go to a file of the home, with `--verbose` to stderr as well; they hold no prompt and no answer. */

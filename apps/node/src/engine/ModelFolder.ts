@@ -5,7 +5,7 @@ import { crypto } from 'assay/crypto/node'
 import { Bytes, errors, Manifest } from 'assay/protocol'
 
 /** The manifest's file name. */
-export const manifestName = 'manifest.dcbor'
+const manifestName = 'manifest.dcbor'
 /** Most bytes of one file, 512 MiB: the wasm runtime's memory is 4 GiB and holds a graph more than once. */
 export const maxFileBytes = 512 * 1024 * 1024
 /** Most bytes of all files of a model. */

@@ -2,7 +2,7 @@
 import { errors } from 'assay/protocol'
 
 /** Callers that may wait: at a few seconds per run more would only time out. */
-export const defaultMaxWaiting = 16
+const defaultMaxWaiting = 16
 
 /** A line for one resource. */
 export type RunQueue = {

@@ -14,7 +14,7 @@ import { Chat, Generate, Profiles, Recompute, Render, Tensor } from 'assay/execu
 import { Body, Bytes, Manifest } from 'assay/protocol'
 import { logitsHash } from '../../../../tests/execution/logits-hash.ts'
 import type { Engine } from './Engine.ts'
-import { createExecutor, createModelSource } from './executor.ts'
+import { createExecutor } from './executor.ts'
 import { loadModel } from './loadModel.ts'
 import { ModelFileError } from './ModelFolder.ts'
 import { RunError } from './OnnxModel.ts'
@@ -199,7 +199,7 @@ describe('createExecutor', () => {
       },
       salt,
       executor,
-      model: (await createModelSource(models)(model))!,
+      model: (await executor(model, profile, build))!.model,
     }
     Recompute.recomputePrepared(crypto, call)
     assert.deepEqual(await Recompute.recomputeExecuted(crypto, call), { isExact: true, count: tokens.length })

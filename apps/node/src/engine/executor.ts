@@ -6,7 +6,7 @@ import { loadModel, loadRuntime } from './loadModel.ts'
 import * as ModelFolder from './ModelFolder.ts'
 
 /** Engines kept loaded, the least recently used closed first: a verdict needs one, a page of verdicts a few. */
-export const maxLoaded = 4
+const maxLoaded = 4
 
 const runtimeOf: { readonly [profile: string]: RuntimeName } = {
   [Profiles.onnxWasm]: 'onnx-wasm',
@@ -61,17 +61,6 @@ export function createExecutor(modelsFolder: string): LocalExecutor {
   }
 
   return Object.assign(execute, { close })
-}
-
-/** Finds models without loading an engine: enough to compute `prepared` and `rendered` again. */
-export function createModelSource(modelsFolder: string): Recompute.ModelSource {
-  return async (manifestHash) => {
-    const folder = await findModel(modelsFolder, manifestHash)
-    if (folder === undefined) return undefined
-    const { manifest, manifestBytes, files } = await ModelFolder.readModel(folder)
-    const tokenizer = manifest.tokenizer === undefined ? undefined : files.get(manifest.tokenizer)
-    return { manifest, manifestBytes, tokenizer }
-  }
 }
 
 async function findModel(modelsFolder: string, manifestHash: Uint8Array): Promise<string | undefined> {

@@ -47,12 +47,12 @@ export type CallRecord = {
 }
 
 /** The mode bits of receipts of an engine. */
-export function modeBitsOf(engine: Pick<Engine, 'isExact'>): number {
+function modeBitsOf(engine: Pick<Engine, 'isExact'>): number {
   return engine.isExact ? Head.modes.exact : 0
 }
 
 /** Refuses calls while more of them would only wait. */
-export function assertRoom({ issuer }: Pick<Served, 'issuer'>): void {
+function assertRoom({ issuer }: Pick<Served, 'issuer'>): void {
   if (issuer.depth() < limits.waitingCalls && issuer.unreleased() < limits.unreleasedHeads) return
   throw new RefusedError(503, 'overloaded', 'Too many receipts wait for the disk or the log.', {
     headers: { 'retry-after': '2' },

@@ -66,7 +66,7 @@ export function ofClientError(code: string | undefined): Refusal {
 }
 
 /** The answer to what is our own fault. */
-export function internal(): Refusal {
+function internal(): Refusal {
   return envelope(500, 'internal_error', 'The node could not complete the call.')
 }
 

@@ -1,19 +1,11 @@
 /** Served.ts - what a node serves and who it is, as the gateway's routes need it. */
 import type { Claims, Crypto } from 'assay/protocol'
 import type { Engine } from '../engine/Engine.ts'
+import type { Proof } from '../log/Log.ts'
 import type { Issuer } from '../receipts/Issuer.ts'
 import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
 import type { LeafCache } from './LeafCache.ts'
 import type { NodeConfig } from './NodeConfig.ts'
-
-/** One answer of a log's proof endpoint. */
-export type Proof = {
-  readonly size: bigint
-  readonly root: Uint8Array
-  readonly signature: Uint8Array
-  readonly proof: readonly Uint8Array[]
-  readonly cosignatures: readonly { readonly publicKey: Uint8Array; readonly signature: Uint8Array }[]
-}
 
 /** The log that this daemon publishes. */
 export type PublishedLog = {

@@ -5,7 +5,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createP256Signer, crypto } from 'assay/crypto/node'
 import { Tensor } from 'assay/execution'
-import { Body, Bytes, Claims, ClaimsTree, Cose, errors, Head, LogEntry, Order, Pledge, Wire } from 'assay/protocol'
+import {
+  Body,
+  Bytes,
+  Claims,
+  ClaimsTree,
+  Cose,
+  errors,
+  Head,
+  LogEntry,
+  Order,
+  Pledge,
+  Slot,
+  Wire,
+} from 'assay/protocol'
 import * as Toy from '../../../../tests/execution/Toy.ts'
 import type { Engine } from '../engine/Engine.ts'
 import { createRunQueue } from '../engine/RunQueue.ts'
@@ -207,25 +220,7 @@ export async function open(
   const built = ClaimsTree.build(crypto, { secret, nonce, modeBits: parsed.modeBits, values: claims })
   if (!Bytes.equal(built.root, parsed.claimsRoot)) throw new Error('the claims do not give the root')
   const claim = <N extends Claims.Name>(name: N): Claims.ClaimValues[N] | undefined => {
-    const slot = [
-      'node',
-      'order',
-      'request',
-      'effectiveRequest',
-      'response',
-      'output',
-      'model',
-      'weights',
-      'engine',
-      'route',
-      'exposure',
-      'attestation',
-      'proof',
-      'price',
-      'step',
-      'outcome',
-    ].indexOf(name)
-    const value = claims.get(slot)
+    const value = claims.get(Slot.indexOf(name))
     return value === undefined ? undefined : Claims.decode(name, value)
   }
   const saltOf = (name: Body.Name) => built.salts[Body.saltIndexOf(name)] as Uint8Array

@@ -20,7 +20,7 @@ import * as Reconcile from './Reconcile.ts'
 import * as Tree from './Tree.ts'
 
 /** Blocks after which a planned pledge gets a newer block: a client counts one at most 32 blocks below its own head. */
-export const maxPlanAgeBlocks = 16n
+const maxPlanAgeBlocks = 16n
 
 /** What a log answers to a head. */
 export type Appended = {

@@ -1,18 +1,8 @@
 /** ChainView.ts - what a log and a witness ask of the chain; src/settle implements it. Nothing here is signed by anybody. */
+import type { Records } from 'assay/chain'
 
 /** A key in the NodeRegistry. */
-export type KeyRecord = {
-  /** 32 bytes, SHA-256(x || y). */
-  readonly keyId: Uint8Array
-  /** 20 bytes. */
-  readonly operator: Uint8Array
-  /** 1 node, 2 log, 3 witness, 4 verifier. */
-  readonly role: number
-  /** First block in which the key is valid. */
-  readonly validFromBlock: bigint
-  /** First block in which it no longer is; 0 = still valid. */
-  readonly validUntilBlock: bigint
-}
+export type KeyRecord = Records.KeyRecord
 
 /** A block as this process saw it. */
 export type SeenBlock = {

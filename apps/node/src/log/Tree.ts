@@ -10,7 +10,7 @@ import { type Crypto, Merkle, MerkleFrontier, TileHashes } from 'assay/protocol'
 import type { Tile } from './LogStore.ts'
 
 /** Bytes of a tile with all its rows. */
-export const tileBytes = 511 * 32
+const tileBytes = 511 * 32
 /** Bytes of a published, complete tile. */
 export const publishedBytes = 256 * 32
 /** Complete tiles kept in memory, 16 KiB each: a proof in a log of a million entries reads at most three. */
@@ -126,7 +126,7 @@ export function cached(readTile: ReadTile): ReadTile {
 }
 
 /** Where row `row` of a tile begins, in bytes: rows have 256, 128 ... 1 hashes. */
-export function rowOffset(row: number): number {
+function rowOffset(row: number): number {
   return (512 - (512 >> row)) * 32
 }
 

@@ -3,9 +3,9 @@ import * as Batcher from './Batcher.ts'
 import type { Database } from './Database.ts'
 
 /** Most writes waiting: at 5,000 a second two seconds of work, beyond which refusing is kinder than waiting. */
-export const defaultMaxQueue = 10_000
+const defaultMaxQueue = 10_000
 /** Most writes of one transaction: bounds what one failed commit refuses. */
-export const defaultMaxGroup = 512
+const defaultMaxGroup = 512
 
 /** A queue of writes to one database. */
 export type GroupCommit = {

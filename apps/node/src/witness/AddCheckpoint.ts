@@ -8,9 +8,9 @@ import { Bytes, Checkpoint, Cose, errors, Merkle, Note } from 'assay/protocol'
 import * as Witness from './Witness.ts'
 
 /** Most hashes of a consistency proof. */
-export const maxProofHashes = 63
+const maxProofHashes = 63
 /** Most bytes of a request: the old size, the proof and a note. */
-export const maxBodyBytes = 64 * 1024
+const maxBodyBytes = 64 * 1024
 
 /** An answer. */
 export type Response = { readonly status: number; readonly contentType: string; readonly body: Uint8Array }

@@ -4,7 +4,7 @@ import { Checkpoint } from 'assay/protocol'
 import * as Database from '../store/Database.ts'
 
 /** Most refused pairs kept: one convicts, and anybody who holds signed checkpoints can send them. */
-export const maxEvidence = 1000
+const maxEvidence = 1000
 
 const migrations = [
   `CREATE TABLE cosigned (
