@@ -2,7 +2,7 @@
  * test-contracts.ts - all tests of the contracts: forge's, then those that drive a real chain and compare with TypeScript.
  *
  *     node scripts/test-contracts.ts                 as on every push
- *     node scripts/test-contracts.ts --long          more fuzz runs, longer invariant runs, proofs of the stake accounting
+ *     node scripts/test-contracts.ts --long          more fuzz runs, longer invariant runs, proofs of the stake accounting, Slither
  *     node scripts/test-contracts.ts --update-gas    write contracts/snapshots anew instead of comparing
  */
 import { spawnSync } from 'node:child_process'
@@ -52,7 +52,10 @@ function main(): number {
   }
   const drivers = globSync('contracts/driver/*.test.ts', { cwd: root }).sort()
   const passed = [runForge(), run(process.execPath, ['--test', ...drivers], root)]
-  if (flags.has('--long')) passed.push(run(process.execPath, [join(root, 'scripts/prove-stake.ts')], root))
+  if (flags.has('--long')) {
+    passed.push(run(process.execPath, [join(root, 'scripts/prove-stake.ts')], root))
+    passed.push(run(process.execPath, [join(root, 'scripts/slither.ts')], root))
+  }
   return passed.every(Boolean) ? 0 : 1
 }
 
