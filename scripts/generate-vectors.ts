@@ -11,13 +11,14 @@ import * as composed from './vector-files/composed.ts'
 import { example } from './vector-files/example.ts'
 import * as faults from './vector-files/faults.ts'
 import * as fixed from './vector-files/fixed.ts'
+import * as heartbeat from './vector-files/heartbeat.ts'
 import * as texts from './vector-files/texts.ts'
 
 /** What each file holds now, by its path from the root. */
 export async function outputs(): Promise<Record<string, string>> {
   const files: Record<string, VectorFile> = {
     anchors: texts.anchorsFile(),
-    bundle: composed.bundleFile(chain.piece),
+    bundle: composed.bundleFile(chain.piece, chain.stakedPiece),
     chain: chain.chainFile(),
     checkpoint: await fixed.checkpointFile(),
     claims: fixed.claimsFile(),
@@ -26,6 +27,7 @@ export async function outputs(): Promise<Record<string, string>> {
     entry: fixed.entryFile(),
     fault: await faults.faultFile(),
     head: fixed.headFile(),
+    heartbeat: await heartbeat.heartbeatFile(),
     identity: fixed.identityFile(),
     manifest: composed.manifestFile(),
     merkle: fixed.merkleFile(),

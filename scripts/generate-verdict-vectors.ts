@@ -11,6 +11,7 @@ import { Bundle, Bytes } from 'assay/protocol'
 import { Policy, policies, Reader, Verdict } from 'assay/verify'
 import { cases as broken, type Mutable } from '../tests/fakes/Broken.ts'
 import { insufficient } from '../tests/fakes/Insufficient.ts'
+import { cases as staked } from '../tests/fakes/Staked.ts'
 import * as World from '../tests/fakes/World.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -76,7 +77,7 @@ export async function outputs(): Promise<Record<string, string>> {
     }),
     'vectors/verdict.json': json({
       description:
-        'Verdicts. `bundle` is base64; `reader` names trust anchors (file form), witnesses (keyIds), operators, rewrites; `policy` is a built-in name. `outcome`, and for INVALID the step, for INSUFFICIENT the first requirement that is not met.',
+        'Verdicts. `bundle` is base64; `reader` names trust anchors (file form), witnesses (keyIds), operators, rewrites and, where it has one, the newest block of a view without hashes; `policy` is a built-in name or a policy. `outcome`, and for INVALID the step, for INSUFFICIENT the first requirement that is not met. Cases about stake have the consequence.',
       spec: 'spec/verdict.md',
       cases: await verdicts(),
     }),
@@ -85,22 +86,32 @@ export async function outputs(): Promise<Record<string, string>> {
 
 async function verdicts(): Promise<object[]> {
   const result: object[] = []
-  const add = async (name: string, bundle: Uint8Array, reader: Reader.Reader, policy: Policy.Policy) => {
-    const { outcome, step, requirements } = await Verdict.verify(World.crypto, { bundle, reader, policy })
+  const add = async (
+    name: string,
+    bundle: Uint8Array,
+    reader: Reader.Reader,
+    policy: Policy.Policy,
+    withStake = false,
+  ) => {
+    const verdict = await Verdict.verify(World.crypto, { bundle, reader, policy })
+    const { outcome, step, requirements, consequence, consequenceBecause } = verdict
     const open = requirements.find((entry) => entry.status !== 'MET')
+    const { view } = reader
     result.push({
       name,
-      policy: policy.name,
+      policy: policies.builtIn[policy.name] === policy ? policy.name : policy,
       reader: {
         anchors: JSON.parse(TrustAnchors.serialize(reader.anchors)),
         witnesses: reader.witnesses.map(Bytes.toHex),
         operators: reader.operators.map(Bytes.to0x),
         rewrites: reader.rewrites,
+        ...(view === undefined ? {} : { view: { chainId: String(view.chainId), newest: String(view.newest) } }),
       },
       bundle: Bytes.toBase64(bundle),
       outcome,
       ...(step === undefined ? {} : { step, mustFail: step }),
       ...(outcome === 'INSUFFICIENT' && open !== undefined ? { open: open.requirement } : {}),
+      ...(withStake ? { consequence, consequenceBecause } : {}),
     })
   }
   const world = await World.create()
@@ -121,6 +132,11 @@ async function verdicts(): Promise<object[]> {
     const bundle: Mutable = { ...changed.bundle }
     change?.(bundle)
     await add(`${step}: ${what}`, Bundle.serialize(bundle as Bundle.Bundle), changed.reader, policies.recorded)
+  }
+  for (const { what, changes, reader, policy } of staked) {
+    const changed = await World.create(changes)
+    const seenBy = reader?.(changed.reader) ?? changed.reader
+    await add(`stake: ${what}`, changed.bytes, seenBy, policy ?? policies.bonded, true)
   }
   return result
 }

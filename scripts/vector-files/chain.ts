@@ -3,9 +3,11 @@ import { createMerkleProof, createMPT, type MerklePatriciaTrie } from '@ethereum
 import * as Header from '../../src/chain/Header.ts'
 import * as Layout from '../../src/chain/Layout.ts'
 import * as Rlp from '../../src/chain/Rlp.ts'
+import * as StakePiece from '../../src/chain/StakePiece.ts'
 import type * as Bundle from '../../src/protocol/Bundle.ts'
 import * as Bytes from '../../src/protocol/Bytes.ts'
 import * as Cose from '../../src/protocol/Cose.ts'
+import * as Stake from '../../tests/fakes/Stake.ts'
 import { type Case, changed, hex, type Json, plain, type VectorFile } from './cases.ts'
 import * as World from './world.ts'
 
@@ -41,54 +43,96 @@ const anchorLog = await storage([
 ])
 
 export const codeHashes = { nodeRegistry: World.digest('registry code'), anchorLog: World.digest('anchor log code') }
-const state = await createMPT({ useKeyHashing: true })
 const account = (storageRoot: Uint8Array, codeHash: Uint8Array) =>
   Rlp.encode([Uint8Array.of(1), zero(0), storageRoot, codeHash])
-for (let i = 0; i < 20; i++) {
-  await state.put(
-    World.digest(`account ${i}`).slice(0, 20),
-    account(World.digest(`root ${i}`), World.digest(`code ${i}`)),
-  )
-}
-await state.put(World.registry, account(registry.root(), codeHashes.nodeRegistry))
-await state.put(World.anchorLog, account(anchorLog.root(), codeHashes.anchorLog))
 
-export const header = Rlp.encode([
-  World.digest('parent'),
-  World.digest('ommers'),
-  zero(20),
-  state.root(),
-  World.digest('transactions'),
-  World.digest('receipts'),
-  zero(256),
-  zero(0),
-  integer(1020n),
-  integer(30_000_000n),
-  zero(0),
-  integer(1_790_000_100n),
-  zero(0),
-  zero(32),
-  zero(8),
-  integer(7n),
-])
+/** The state of one block: registries, strangers, and whatever else there is. */
+async function stateWith(others: readonly (readonly [address: Uint8Array, account: Uint8Array])[]) {
+  const state = await createMPT({ useKeyHashing: true })
+  for (let i = 0; i < 20; i++) {
+    await state.put(
+      World.digest(`account ${i}`).slice(0, 20),
+      account(World.digest(`root ${i}`), World.digest(`code ${i}`)),
+    )
+  }
+  await state.put(World.registry, account(registry.root(), codeHashes.nodeRegistry))
+  await state.put(World.anchorLog, account(anchorLog.root(), codeHashes.anchorLog))
+  for (const [address, rlp] of others) await state.put(address, rlp)
+  return state
+}
+
+const headerOf = (state: MerklePatriciaTrie) =>
+  Rlp.encode([
+    World.digest('parent'),
+    World.digest('ommers'),
+    zero(20),
+    state.root(),
+    World.digest('transactions'),
+    World.digest('receipts'),
+    zero(256),
+    zero(0),
+    integer(1020n),
+    integer(30_000_000n),
+    zero(0),
+    integer(1_790_000_100n),
+    zero(0),
+    zero(32),
+    zero(8),
+    integer(7n),
+  ])
+
+async function pieceIn(state: MerklePatriciaTrie): Promise<Bundle.ChainPiece> {
+  const rlp = headerOf(state)
+  return {
+    header: rlp,
+    blockHash: Header.hash(crypto, rlp),
+    registry: {
+      account: await createMerkleProof(state, World.registry),
+      word0: await createMerkleProof(registry, keySlots[0]),
+      word1: await createMerkleProof(registry, keySlots[1]),
+    },
+    anchorLog: {
+      account: await createMerkleProof(state, World.anchorLog),
+      record0: await createMerkleProof(anchorLog, recordSlots[0]),
+      record1: await createMerkleProof(anchorLog, recordSlots[1]),
+      step0: await createMerkleProof(anchorLog, stepSlots[0]),
+      step1: await createMerkleProof(anchorLog, stepSlots[1]),
+    },
+  }
+}
+
+const state = await stateWith([])
+export const header = headerOf(state)
 
 /** The chain piece of the complete bundle: records of node and log, and the step of its checkpoint. */
-export const piece: Bundle.ChainPiece = {
-  header,
-  blockHash: Header.hash(crypto, header),
-  registry: {
-    account: await createMerkleProof(state, World.registry),
-    word0: await createMerkleProof(registry, keySlots[0]),
-    word1: await createMerkleProof(registry, keySlots[1]),
-  },
-  anchorLog: {
-    account: await createMerkleProof(state, World.anchorLog),
-    record0: await createMerkleProof(anchorLog, recordSlots[0]),
-    record1: await createMerkleProof(anchorLog, recordSlots[1]),
-    step0: await createMerkleProof(anchorLog, stepSlots[0]),
-    step1: await createMerkleProof(anchorLog, stepSlots[1]),
-  },
-}
+export const piece: Bundle.ChainPiece = await pieceIn(state)
+
+/** The same where node and log have stake: some of the log's is on its way out and two cases are open against it. */
+export const stakedPiece: Bundle.ChainPiece = await (async () => {
+  const subjects = {
+    node: { id: World.nodeId, operator: World.nodeOperator },
+    log: { id: World.logId, operator: World.logOperator },
+  }
+  const delegated = 40_000n * Stake.token
+  const log = { delegated, delegatedUnbonding: delegated / 2n, extraPledgeBlocks: 40n, openCases: 2 }
+  const tries = new Map<string, MerklePatriciaTrie>()
+  const accounts = Stake.accounts(subjects, { log, percents: [100, 100, 100, 1, 100, 100, 80, 100, 20, 5, 25, 20] })
+  const others = await Promise.all(
+    accounts.map(async ({ address, codeHash, storage: words }) => {
+      const trie = await storage([...words].map(([slot, word]) => [Bytes.fromHex(slot), word] as const))
+      tries.set(hex(address), trie)
+      return [address, account(trie.root(), codeHash)] as const
+    }),
+  )
+  const whole = await stateWith(others)
+  const proofs = {
+    root: whole.root(),
+    account: (address: Uint8Array) => createMerkleProof(whole, address),
+    storage: (address: Uint8Array, slot: Uint8Array) =>
+      createMerkleProof(tries.get(hex(address)) as MerklePatriciaTrie, slot),
+  }
+  return { ...(await pieceIn(whole)), stake: await Stake.piece(proofs, subjects) }
+})()
 
 type Whole = {
   readonly subject: {
@@ -150,7 +194,56 @@ function broken(): Case[] {
     ['another root at that size', 'log-proof', { root: World.digest('another root') }],
     ['one word of a step', 'log-proof', inPiece({ anchorLog: oneWord })],
   ]
-  return list.map(([name, mustFail, changes]) => ({ name, ...rendered({ ...whole, ...changes }), mustFail }))
+  return [...list, ...brokenStake()].map(([name, mustFail, changes]) => ({
+    name,
+    ...rendered({ ...whole, ...changes }),
+    mustFail,
+  }))
+}
+
+function brokenStake(): (readonly [name: string, step: string, changes: Partial<Whole>])[] {
+  const { stake } = stakedPiece
+  if (stake === undefined) throw new Error('the piece has stake')
+  type Stake = typeof stake
+  const inStake = (changes: Partial<Stake>) => ({ piece: { ...stakedPiece, stake: { ...stake, ...changes } } })
+  const { anchorLog: _, ...withoutLog } = stakedPiece
+  return [
+    ['stake without the record of the log', 'stake-proof', { piece: withoutLog }],
+    ['stake under another header', 'stake-proof', { piece: { ...piece, stake } }],
+    ['the stake of the log for that of the node', 'stake-proof', inStake({ node: stake.log })],
+    [
+      'open cases, passed off as absent',
+      'stake-proof',
+      inStake({ log: { ...stake.log, openCases: stake.node.openCases } }),
+    ],
+    [
+      'a stake of nothing',
+      'stake-proof',
+      inStake({ node: { ...stake.node, word0: stake.node.word2, word2: stake.node.word2 } }),
+    ],
+    [
+      'an absence with a node too many',
+      'stake-proof',
+      inStake({ node: { ...stake.node, word2: [...stake.node.word2, Uint8Array.of(0x80)] } }),
+    ],
+    [
+      'an absence with a node too few',
+      'stake-proof',
+      inStake({ node: { ...stake.node, word2: stake.node.word2.slice(0, -1) } }),
+    ],
+    [
+      'another court than the stake manager names',
+      'stake-proof',
+      inStake({ faultCourt: { ...stake.faultCourt, address: stake.faultCases.address } }),
+    ],
+  ]
+}
+
+function stakeFacts() {
+  const { nodeId, logId } = World
+  const subject = { nodeId, logId, nodeOperator: World.nodeOperator, logOperator: World.logOperator }
+  const { stateRoot } = Header.parse(stakedPiece.header)
+  return StakePiece.read(crypto, stakedPiece.stake as StakePiece.StakePiece, subject, stateRoot)
 }
 
 const rendered = (one: Whole) =>
@@ -170,6 +263,16 @@ export function chainFile(): VectorFile {
         blockNumber: '1020',
         anchoredInBlock: '1010',
         codeHashes: plain(codeHashes),
+      },
+      {
+        name: 'the same with the stake of node and log',
+        ...rendered({ ...whole, piece: stakedPiece }),
+        slots: plain({ keyRecord: keySlots, logRecord: recordSlots, step: stepSlots }),
+        nodeWord: hex(keyWord),
+        blockNumber: '1020',
+        anchoredInBlock: '1010',
+        codeHashes: plain(codeHashes),
+        stake: plain(stakeFacts()),
       },
       ...broken(),
     ],

@@ -123,8 +123,9 @@ function weightsCases(): Case[] {
   ]
 }
 
-export function bundleFile(chain?: Bundle.ChainPiece): VectorFile {
+export function bundleFile(chain?: Bundle.ChainPiece, staked?: Bundle.ChainPiece): VectorFile {
   const complete = World.complete(chain)
+  const bonded = World.complete(staked)
   const good: readonly (readonly [string, Bundle.Bundle])[] = [
     ['minimal: everything hidden', World.minimal],
     ['everything disclosed, with the order', World.ordered],
@@ -134,6 +135,9 @@ export function bundleFile(chain?: Bundle.ChainPiece): VectorFile {
     ['complete, cut: slot request hidden', Bundle.cut(crypto, complete, { slots: ['request'] })],
     ['complete, cut: no pledge', Bundle.cut(crypto, complete, { pledge: true })],
     ['complete, cut: no order, no bodies', Bundle.cut(crypto, complete, { order: true, bodies: Body.names })],
+    ['complete, with stake', bonded],
+    ['complete, with stake, cut: no checkpoint', Bundle.cut(crypto, bonded, { checkpoint: true })],
+    ['complete, with stake, cut: no stake', Bundle.cut(crypto, bonded, { stake: true })],
   ]
   return {
     description:
@@ -170,6 +174,19 @@ function bundleFailures(whole: Uint8Array): Case[] {
       [3, registry],
       ...(log === undefined ? [] : [[4, log] as const]),
     ])
+  const staked = new Map([1, 2, 3, 4, 5].map((key) => [key, trie] as const))
+  const contract = (last: number) =>
+    new Map<number, Dcbor.Value>([1, 2, 3, 4].slice(0, last).map((key) => [key, key === 1 ? zero(20) : trie] as const))
+  const stake = new Map<number, Dcbor.Value>([
+    [1, contract(3)],
+    [2, contract(4)],
+    [3, contract(2)],
+    [4, staked],
+    [5, staked],
+  ])
+  const withStake = (bytes: Uint8Array, log?: ReadonlyMap<number, Dcbor.Value>) =>
+    edited(edited(bytes, [8], chain(log)), [8, 5], stake)
+  const bonded = withStake(whole, logProof([1, 2, 3]))
   const shape = 'bundle-shape'
   const presence = 'bundle-presence'
   return failures([
@@ -257,6 +274,18 @@ function bundleFailures(whole: Uint8Array): Case[] {
       edited(edited(without(5, 6), [7, 2], undefined), [8], chain(logProof([1, 2, 3]))),
       presence,
     ],
+    ['stake without the record of the log', withStake(whole), presence],
+    ['stake without a pledge', withStake(edited(without(5, 6), [7, 2], undefined)), presence],
+    ['stake without the cases', edited(bonded, [8, 5, 3], undefined), shape],
+    ['stake of the node alone', edited(bonded, [8, 5, 5], undefined), shape],
+    ['stake with a contract more', edited(bonded, [8, 5, 6], contract(2)), shape],
+    ['a stake manager at 19 bytes', edited(bonded, [8, 5, 1, 1], zero(19)), shape],
+    ['a court without its cases', edited(bonded, [8, 5, 2, 4], undefined), shape],
+    ['cases with a word', edited(bonded, [8, 5, 3, 3], trie), shape],
+    ['stake without word 2', edited(bonded, [8, 5, 4, 3], undefined), shape],
+    ['stake without open cases', edited(bonded, [8, 5, 5, 5], undefined), shape],
+    ['stake with a word more', edited(bonded, [8, 5, 5, 6], trie), shape],
+    ['an absence of no nodes', edited(bonded, [8, 5, 4, 3], []), shape],
     ['no body in bodies', edited(edited(whole, [9], new Map()), [4, 5], undefined), presence],
     ['body of a hidden slot', edited(edited(whole, [2, 4], undefined), [3, 4], zero(32)), presence],
     ['request body of two leaves', edited(whole, [9, 1, 1], [zero(1), zero(1)]), presence],

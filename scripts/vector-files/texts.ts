@@ -105,6 +105,16 @@ export function anchorsFile(): VectorFile {
     ],
   }
   const text = TrustAnchors.serialize([anchors])
+  const staked: TrustAnchors.TrustAnchors = {
+    ...anchors,
+    stake: {
+      stakeManager: contract(World.digest('stake manager').slice(0, 20), World.digest('stake manager code')),
+      faultCourt: contract(World.digest('fault court').slice(0, 20), World.digest('fault court code')),
+      faultCases: contract(World.digest('fault cases').slice(0, 20), World.digest('fault cases code')),
+    },
+    finality: 'quorum:2/3',
+  }
+  const withStake = TrustAnchors.serialize([staked])
   const code = 'anchors-file-invalid'
   return {
     description: 'The file of trust anchors; input is text, expected what it says.',
@@ -112,6 +122,7 @@ export function anchorsFile(): VectorFile {
     cases: [
       { name: 'one chain with two headers', input: text, expected: plain([anchors]) },
       { name: 'no chain', input: '[]', expected: [] },
+      { name: 'with contracts of stake, by a quorum', input: withStake, expected: plain([staked]) },
       ...refused([
         ['no JSON', text.slice(1), code],
         ['an unknown name', text.replace('"finality"', '"grade": 1, "finality"'), code],
@@ -128,6 +139,12 @@ export function anchorsFile(): VectorFile {
         ['a number twice', text.replace('"1000"', '"1010"'), code],
         ['the same contracts twice', `[${text.trim().slice(1, -1)},${text.trim().slice(1, -1)}]`, code],
         ['an escape', text.replace('"development"', '"develop\\u006dent"'), code],
+        ['stake that is nothing', text.replace('"finality"', '"stake": null, "finality"'), code],
+        ['stake without the cases', withStake.replace(/,\s*"faultCases": \{[^}]*\}/, ''), code],
+        ['stake with a token', withStake.replace('"faultCases"', '"token": {}, "faultCases"'), code],
+        ['a quorum of half', withStake.replace('quorum:2/3', 'quorum:2/4'), code],
+        ['a quorum of more than there are', withStake.replace('quorum:2/3', 'quorum:4/3'), code],
+        ['a quorum with a zero before it', withStake.replace('quorum:2/3', 'quorum:02/3'), code],
       ]),
     ],
   }

@@ -1,6 +1,7 @@
 /**
- * ChainPiece.ts - what a bundle's chain piece shows: a header, and under its state root the records of a node key and
- * of a log. Source: spec/bundle.md section 1 (key 8), spec/verdict.md section 5 steps 14 to 16, spec/contracts.md section 5.
+ * ChainPiece.ts - what a bundle's chain piece shows: a header, and under its state root the records of a node key,
+ * of a log and of their stake. Source: spec/bundle.md section 1 (key 8), spec/verdict.md section 5 steps 14 to 17,
+ * spec/contracts.md section 5.
  *
  * It says nothing about trust: whether the header counts is judged by `Finality` against the reader's anchors.
  */
@@ -10,6 +11,7 @@ import { BaseError, VerificationError } from '../protocol/errors.ts'
 import * as Header from './Header.ts'
 import * as Layout from './Layout.ts'
 import * as Records from './Records.ts'
+import * as StakePiece from './StakePiece.ts'
 import type { Proof } from './StateProof.ts'
 import * as StateProof from './StateProof.ts'
 
@@ -30,6 +32,8 @@ export type ChainPiece = {
         readonly step1?: Proof | undefined
       }
     | undefined
+  /** Only beside `anchorLog`. */
+  readonly stake?: StakePiece.StakePiece | undefined
 }
 
 /** Which records the piece is about. */
@@ -72,10 +76,11 @@ export type Facts = {
   readonly header: Header.Header & { /** 32 bytes, recomputed. */ readonly hash: Hash }
   readonly registry: ProvenContract & { readonly keyRecord: Records.KeyRecord }
   readonly anchorLog?: ProvenContract & { readonly logRecord: Records.LogRecord; readonly step?: Records.Step }
+  readonly stake?: StakePiece.Facts
 }
 
 /** The steps of a verdict that this module does, in order. */
-export type StepName = 'header' | 'registry-proof' | 'log-proof'
+export type StepName = 'header' | 'registry-proof' | 'log-proof' | 'stake-proof'
 
 /**
  * Checks a piece and compares its records with what the receipt says, in the order of the verdict's steps.
@@ -90,7 +95,8 @@ export function verify(crypto: Crypto, piece: ChainPiece, subject: Subject, expe
     throw new ContradictionError('registry-proof', 'The registered key is not the key of the receipt.')
   }
   const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot, known)
-  if (anchorLog === undefined) return { header, registry }
+  if (anchorLog === undefined)
+    return { header, registry, ...readStake(crypto, piece, subject, { header, registry }, known) }
   if (expected.logKeyId === undefined || !Bytes.equal(anchorLog.logRecord.keyId, expected.logKeyId)) {
     throw new ContradictionError('log-proof', 'The registered key is not the key of the pledge.')
   }
@@ -98,8 +104,11 @@ export function verify(crypto: Crypto, piece: ChainPiece, subject: Subject, expe
     if (expected.root === undefined || !Bytes.equal(anchorLog.step.root, expected.root)) {
       throw new ContradictionError('log-proof', 'The anchored root is not the root of the checkpoint.')
     }
+    if (anchorLog.step.blockNumber > header.number) {
+      throw new ContradictionError('log-proof', 'The anchor is younger than the header that shows it.')
+    }
   }
-  return { header, registry, anchorLog }
+  return { header, registry, anchorLog, ...readStake(crypto, piece, subject, { header, registry, anchorLog }, known) }
 }
 
 /** Checks a piece as `verify` does but compares its records with nothing; for whoever makes pieces. */
@@ -108,7 +117,8 @@ export function read(crypto: Crypto, piece: ChainPiece, subject: Subject): Facts
   const known: StateProof.KnownNodes = []
   const registry = readRegistry(crypto, piece, subject, header.stateRoot, known)
   const anchorLog = readAnchorLog(crypto, piece, subject, header.stateRoot, known)
-  return anchorLog === undefined ? { header, registry } : { header, registry, anchorLog }
+  const facts = anchorLog === undefined ? { header, registry } : { header, registry, anchorLog }
+  return { ...facts, ...readStake(crypto, piece, subject, facts, known) }
 }
 
 function readHeader(crypto: Crypto, piece: ChainPiece): Facts['header'] {
@@ -164,6 +174,29 @@ function readAnchorLog(
     }
     const stepSlots = Layout.stepSlots(crypto, logId, log.size)
     return { ...contract, step: Records.step(word(stepSlots[0], proofs.step0), word(stepSlots[1], proofs.step1)) }
+  })
+}
+
+function readStake(
+  crypto: Crypto,
+  piece: ChainPiece,
+  subject: Subject,
+  facts: Omit<Facts, 'stake'>,
+  known: StateProof.KnownNodes,
+): Pick<Facts, 'stake'> {
+  const { stake } = piece
+  if (stake === undefined) return {}
+  return asStep('stake-proof', () => {
+    if (subject.log === undefined || facts.anchorLog === undefined) {
+      throw new ContradictionError('stake-proof', 'A stake is shown without the record of the log.')
+    }
+    const of = {
+      nodeId: subject.registry.nodeId,
+      logId: subject.log.logId,
+      nodeOperator: facts.registry.keyRecord.operator,
+      logOperator: facts.anchorLog.logRecord.operator,
+    }
+    return { stake: StakePiece.read(crypto, stake, of, facts.header.stateRoot, known) }
   })
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { plain } from '../../scripts/vector-files/cases.ts'
 import { crypto } from '../crypto/noble.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as ChainPiece from './ChainPiece.ts'
@@ -47,5 +48,6 @@ for (const one of cases) {
     assert.equal(facts.anchorLog?.step?.blockNumber, BigInt(one.anchoredInBlock))
     assert.equal(Bytes.toHex(facts.registry.codeHash), one.codeHashes.nodeRegistry)
     assert.equal(Bytes.toHex(facts.anchorLog?.codeHash as Uint8Array), one.codeHashes.anchorLog)
+    assert.deepEqual(plain(facts.stake), one.stake)
   })
 }

@@ -115,3 +115,47 @@ function pledgeOf({ pledge, signature }: Fault.F3 | Fault.F4) {
   const words = { logId: hex(logId), leafHash: hex(leafHash), issuedAtBlockHash: hex(issuedAtBlockHash) }
   return { ...words, leafIndex, issuedAtBlock, signature: hex(signature) }
 }
+
+/**
+ * What a fault file would be recorded as, by what it says of itself; nothing is judged.
+ *
+ * - `terms`: asked for class 4 only; `pledgeBlocks` of a log that is not registered is 0
+ *
+ * Throws: `Pledge.MalformedPledgeError` when the words of its pledge have another form.
+ */
+export async function incidentOf(
+  fault: Fault.Fault,
+  terms: {
+    readonly incidentBlocks: () => Promise<bigint>
+    readonly pledgeBlocks: (logId: Hash) => Promise<bigint>
+  },
+): Promise<Fault.Incident> {
+  const number = Bytes.u256
+  switch (fault.class) {
+    case 1:
+    case 13: {
+      // By place, as the court reads it: it takes heads that no honest node signs.
+      const place = new Bytes.Reader(fault.evidence[fault.class === 1 ? 'headA' : 'headB'].subarray(29, 73))
+      const [subject, keyEpoch, sequence] = [place.bytes(32), place.u32(), place.u64()]
+      return { class: fault.class, subject, keyEpoch, incident: number(sequence) }
+    }
+    case 2:
+      return { class: 2, subject: fault.evidence.logId, keyEpoch: 0, incident: number(0n) }
+    case 3: {
+      const { logId: subject, leafIndex } = Pledge.parse(fault.evidence.pledge)
+      return { class: 3, subject, keyEpoch: 0, incident: number(leafIndex) }
+    }
+    case 4: {
+      const { logId: subject, issuedAtBlock } = Pledge.parse(fault.evidence.pledge)
+      const deadline = issuedAtBlock + (await terms.pledgeBlocks(subject))
+      const incident = number(deadline / (await terms.incidentBlocks()))
+      return { class: fault.evidence.missing ? 104 : 4, subject, keyEpoch: 0, incident }
+    }
+    case 5:
+      return { class: 5, subject: fault.evidence.logId, keyEpoch: 0, incident: number(fault.evidence.index) }
+    case 6: {
+      const { nodeId: subject, keyEpoch, logId: incident } = fault.evidence
+      return { class: 6, subject, keyEpoch, incident }
+    }
+  }
+}

@@ -1,7 +1,8 @@
 /**
  * Finality.ts - which headers count for a reader. Source: spec/bundle.md section 4, spec/verdict.md section 2.
  *
- * One rule exists so far: `development`, one sequencer that the reader watched. It never passes the policy `strict`.
+ * Two rules: `development`, one sequencer that the reader watched, which never passes the policy `strict`; `quorum:k/n`, what k of
+ * the reader's n endpoints called final (`Quorum.ts`).
  */
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Contract, TrustAnchors } from './TrustAnchors.ts'
@@ -51,7 +52,8 @@ export function judge(anchors: readonly TrustAnchors[], subject: Subject): Judge
 
 /** The parties one relies on under the anchors' rule, as verdict atoms. */
 export function assumptions(anchors: Pick<TrustAnchors, 'chainId' | 'finality'>): readonly string[] {
-  return [`chain:${anchors.finality}:${anchors.chainId}`, `sequencer:${anchors.chainId}`]
+  const chain = `chain:${anchors.finality}:${anchors.chainId}`
+  return anchors.finality === 'development' ? [chain, `sequencer:${anchors.chainId}`] : [chain]
 }
 
 /** Binary search: a reader may keep tens of thousands of headers. */

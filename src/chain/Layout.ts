@@ -1,6 +1,7 @@
 /**
- * Layout.ts - where the contracts keep what readers prove: storage slots of NodeRegistry and AnchorLog.
- * Source: spec/contracts.md section 5; Solidity's storage layout of mappings and structs.
+ * Layout.ts - where the contracts keep what readers prove: storage slots of NodeRegistry, AnchorLog, StakeManager, FaultCourt
+ * and FaultCases. Source: spec/contracts.md section 5, spec/stake.md section 5.1, spec/faults.md section 6.5; Solidity's storage
+ * layout of mappings and structs.
  */
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
@@ -11,10 +12,18 @@ export type Slot = Uint8Array
 const position = Object.freeze({
   registryNodes: 2n,
   registryKeys: 3n,
+  registryNodeOfKey: 4n,
   anchorLogs: 3n,
   anchorSteps: 4n,
   anchorLogOfKey: 5n,
   anchorConflicts: 6n,
+  stakeTerms: 2n,
+  stakeSubjects: 5n,
+  courtPenalties: 1n,
+  courtTerms: 2n,
+  courtCases: 4n,
+  courtHeads: 7n,
+  openCases: 4n,
 })
 
 /** The slot of AnchorLog's `instance`. */
@@ -62,6 +71,43 @@ export function logOfKeySlot(crypto: Crypto, keyId: Uint8Array): Slot {
 export function conflictSlot(crypto: Crypto, logId: Uint8Array, size: bigint): Slot {
   const ofLog = mapped(crypto, word(logId), Bytes.u256(position.anchorConflicts))
   return mapped(crypto, Bytes.u256(size), ofLog)
+}
+
+/** The slot of StakeManager that holds its court, `unbondBlocks` and `minSelfPercent`. */
+export function stakeTermsSlot(): Slot {
+  return Bytes.u256(position.stakeTerms)
+}
+
+/** The slots of words 0, 1, 2 and 5 of a subject (nodeId or logId, 32 bytes) in StakeManager. */
+export function stakeSlots(crypto: Crypto, subject: Uint8Array): readonly [Slot, Slot, Slot, Slot] {
+  const first = mapped(crypto, word(subject), Bytes.u256(position.stakeSubjects))
+  return [first, following(first, 1n), following(first, 2n), following(first, 5n)]
+}
+
+/** The slots of FaultCourt that hold StakeManager with the percentages, and FaultCases. */
+export function courtSlots(): readonly [penalties: Slot, cases: Slot] {
+  return [Bytes.u256(position.courtPenalties), Bytes.u256(position.courtCases)]
+}
+
+/** The slot of FaultCases that counts the open cases against a subject (nodeId or logId, 32 bytes). */
+export function openCasesSlot(crypto: Crypto, subject: Uint8Array): Slot {
+  return mapped(crypto, word(subject), Bytes.u256(position.openCases))
+}
+
+/** The slot of NodeRegistry that maps a keyId to its nodeId. */
+export function nodeOfKeySlot(crypto: Crypto, keyId: Uint8Array): Slot {
+  return mapped(crypto, word(keyId), Bytes.u256(position.registryNodeOfKey))
+}
+
+/** The slot of FaultCourt that holds AnchorLog, `graceBlocks`, `incidentBlocks` and `capWindowBlocks`. */
+export function courtTermsSlot(): Slot {
+  return Bytes.u256(position.courtTerms)
+}
+
+/** The slot of FaultCourt that holds size + 1 of a log's head as it was written down in a block. */
+export function observedSlot(crypto: Crypto, logId: Uint8Array, blockNumber: bigint): Slot {
+  const ofLog = mapped(crypto, word(logId), Bytes.u256(position.courtHeads))
+  return mapped(crypto, Bytes.u256(blockNumber), ofLog)
 }
 
 function mapped(crypto: Crypto, key: Uint8Array, slot: Uint8Array): Slot {

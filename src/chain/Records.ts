@@ -1,5 +1,6 @@
 /**
- * Records.ts - what the words of NodeRegistry and AnchorLog mean. Source: spec/contracts.md section 5.
+ * Records.ts - what the words of the contracts mean. Source: spec/contracts.md section 5, spec/stake.md section 5.1,
+ * spec/faults.md section 6.5.
  *
  * Packed words are read from the low end; a bit that no field uses must be zero.
  */
@@ -47,6 +48,53 @@ export type Step = {
   readonly blockNumber: bigint
 }
 
+/** What StakeManager names in one word. */
+export type StakeTerms = {
+  /** FaultCourt, 20 bytes: the only contract that may take stake. */
+  readonly court: Uint8Array
+  /** Blocks from asking to leave to leaving. */
+  readonly unbondBlocks: bigint
+  /** Least part of the active shares that is the operator's, percent. */
+  readonly minSelfPercent: number
+}
+
+/** What is staked on a node or a log; shares, and the block numbers of its end (0 = none). */
+export type StakeRecord = {
+  /** 20 bytes. */
+  readonly operator: Uint8Array
+  /** Blocks that this subject's exit takes longer than `unbondBlocks`. */
+  readonly extraPledgeBlocks: bigint
+  /** Token units of 10^18 shares; 0 = wiped out. */
+  readonly index: bigint
+  /** The operator's, without those on their way out. */
+  readonly selfShares: bigint
+  /** Of all others, without those on their way out. */
+  readonly delegatedShares: bigint
+  readonly retiredAtBlock: bigint
+  readonly endedAtBlock: bigint
+}
+
+/** What FaultCourt takes for faults. */
+export type Penalties = {
+  /** StakeManager, 20 bytes. */
+  readonly stakeManager: Uint8Array
+  /** The lowest percentage of classes 1, 2, 3, 5, 6 and 13. */
+  readonly contradictionPercent: number
+}
+
+/** FaultCourt's terms of pledges. */
+export type CourtTerms = {
+  /** Blocks from the deadline until a pledge is missing. */
+  readonly graceBlocks: bigint
+  /** Blocks whose deadlines count as one incident. */
+  readonly incidentBlocks: bigint
+}
+
+/** The percentages of FaultCourt's word, from the low end: by class, then what reporters get and the cap of omissions. */
+const penaltyOrder = ['1', '2', '3', '4', '104', '5', '6', '13', '17', '18', 'reward', 'cap'] as const
+/** Classes of contradictions. Source: spec/faults.md section 1. */
+const contradictions: readonly string[] = ['1', '2', '3', '5', '6', '13']
+
 /** Reads a key record from its two words, 32 bytes each; throws `Records.WordError`. */
 export function keyRecord(word0: Uint8Array, word1: Uint8Array): KeyRecord {
   const fields = unpack('key record', word1, [160, 8, 40, 40])
@@ -90,6 +138,63 @@ export function uint64(word: Uint8Array): bigint {
   return unpack('u64', word, [64])[0] as bigint
 }
 
+/** Reads StakeManager's terms, 32 bytes; throws `Records.WordError`. */
+export function stakeTerms(word: Uint8Array): StakeTerms {
+  const fields = unpack('stake manager', present('stake manager', word), [160, 64, 8])
+  return {
+    court: Bytes.u256(fields[0] as bigint).slice(12),
+    unbondBlocks: fields[1] as bigint,
+    minSelfPercent: Number(fields[2]),
+  }
+}
+
+/** Reads what is staked on a subject from its words 0, 1, 2 and 5, 32 bytes each; throws `Records.WordError`. */
+export function stakeRecord(words: readonly [Uint8Array, Uint8Array, Uint8Array, Uint8Array]): StakeRecord {
+  const [self, delegated, retiredAtBlock] = unpack('stake', words[0], [96, 96, 40]) as [bigint, bigint, bigint]
+  // Between the index and the end: reservedRewards, capWindow and capUsedPercent, which say nothing about what is left.
+  const ofIndex = unpack('stake', words[1], [64, 96, 32, 8, 40])
+  const [selfLeaving, delegatedLeaving] = unpack('stake', words[2], [96, 96]) as [bigint, bigint]
+  const [operator, extraPledgeBlocks] = unpack('stake', present('stake', words[3]), [160, 64]) as [bigint, bigint]
+  if (selfLeaving > self || delegatedLeaving > delegated) throw new WordError('more-leaving', 'stake')
+  return {
+    operator: Bytes.u256(operator).slice(12),
+    extraPledgeBlocks,
+    index: ofIndex[0] as bigint,
+    selfShares: self - selfLeaving,
+    delegatedShares: delegated - delegatedLeaving,
+    retiredAtBlock,
+    endedAtBlock: ofIndex[4] as bigint,
+  }
+}
+
+/** Reads FaultCourt's percentages, 32 bytes; throws `Records.WordError`. */
+export function penalties(word: Uint8Array): Penalties {
+  const fields = unpack('court', present('court', word), [160, ...penaltyOrder.map(() => 8)])
+  const percents = penaltyOrder.map((name, i) => ({ name, percent: Number(fields[i + 1]) }))
+  const ofContradictions = percents.filter(({ name }) => contradictions.includes(name)).map(({ percent }) => percent)
+  return {
+    stakeManager: Bytes.u256(fields[0] as bigint).slice(12),
+    contradictionPercent: Math.min(...ofContradictions, 100),
+  }
+}
+
+/** Reads the address of FaultCases from FaultCourt's word, 32 bytes; returns 20 bytes. Throws `Records.WordError`. */
+export function casesOfCourt(word: Uint8Array): Uint8Array {
+  const fields = unpack('court', present('court', word), [160, 32, 64])
+  return Bytes.u256(fields[0] as bigint).slice(12)
+}
+
+/** Reads FaultCourt's terms of pledges, 32 bytes; throws `Records.WordError`. */
+export function courtTerms(word: Uint8Array): CourtTerms {
+  const fields = unpack('court', present('court', word), [160, 32, 32, 32])
+  return { graceBlocks: fields[1] as bigint, incidentBlocks: fields[2] as bigint }
+}
+
+/** Reads a count of open cases, 32 bytes; throws `Records.WordError`. */
+export function openCases(word: Uint8Array): number {
+  return Number(unpack('count of cases', word, [8])[0])
+}
+
 function unpack(what: string, word: Uint8Array, widths: readonly number[]): bigint[] {
   Bytes.assertLength(word, 32, 'Storage word')
   let rest = Bytes.toBigInt(word)
@@ -108,10 +213,19 @@ function present(what: string, word: Uint8Array): Uint8Array {
   return word
 }
 
+/** Codes of `Records.WordError`. */
+export type WordErrorCode = 'unused-bits' | 'zero-word' | 'more-leaving'
+
+const problems: { readonly [code in WordErrorCode]: string } = {
+  'unused-bits': 'has bits that no field uses',
+  'zero-word': 'is zero',
+  'more-leaving': 'has more shares on their way out than there are',
+}
+
 /** Storage words are not what these contracts write. */
-export class WordError extends VerificationError<'unused-bits' | 'zero-word'> {
+export class WordError extends VerificationError<WordErrorCode> {
   override readonly name = 'Records.WordError'
-  constructor(code: 'unused-bits' | 'zero-word', what: string) {
-    super(code, `A storage word of a ${what} ${code === 'zero-word' ? 'is zero' : 'has bits that no field uses'}.`)
+  constructor(code: WordErrorCode, what: string) {
+    super(code, `A storage word of a ${what} ${problems[code]}.`)
   }
 }

@@ -3,7 +3,8 @@
  * spec/bundle.md sections 1 and 4; EIP-1474, EIP-1186.
  *
  * Headers are rebuilt from the answer's fields and must have the answer's hash; records come with their state proofs.
- * Not checked, because nothing here could: that a header is the chain's (see `Finality`), and that something is absent.
+ * Not checked, because nothing here could: that a header is the chain's (see `Finality`), and that a whole
+ * record is absent; words of stake that may be zero come with proofs of that.
  * Every call is bounded in time, attempts and bytes. Errors never hold the endpoint's URL, which may carry a key.
  */
 import { http } from 'viem'
@@ -14,9 +15,11 @@ import * as ChainPiece from './ChainPiece.ts'
 import * as Header from './Header.ts'
 import * as Layout from './Layout.ts'
 import * as Rlp from './Rlp.ts'
+import * as StakeFetch from './StakeFetch.ts'
+import type { StakePiece } from './StakePiece.ts'
 import type { Proof } from './StateProof.ts'
 import * as StateProof from './StateProof.ts'
-import type { Contract, TrustedHeader } from './TrustAnchors.ts'
+import type { Contract, StakeContracts, TrustedHeader } from './TrustAnchors.ts'
 
 /** An endpoint of one chain. */
 export type Rpc = {
@@ -25,6 +28,8 @@ export type Rpc = {
   readonly request: (method: string, params?: readonly unknown[]) => Promise<unknown>
   /** Asserts that the endpoint serves `chainId`; asked again after every failure. Throws `Rpc.RequestError`, `Rpc.LieError`. */
   readonly assertChain: () => Promise<void>
+  /** Set where several endpoints decide together which header is final; see `Quorum`. */
+  readonly trustedHeader?: (number: bigint) => Promise<TrustedHeader>
 }
 
 /** A header with its bytes. */
@@ -46,6 +51,8 @@ export type PieceRequest = {
   readonly log?:
     | { readonly anchorLog: Contract; readonly logId: Uint8Array; readonly size?: bigint | undefined }
     | undefined
+  /** With `log`: the stake of node and log in these contracts, left out where there is none or it cannot be had. */
+  readonly stake?: StakeContracts | undefined
 }
 
 // A header is below 1 kB, a proof of 6 slots below 50 kB; more is not an answer.
@@ -157,6 +164,7 @@ export function finalized(crypto: Crypto, rpc: Rpc): Promise<FetchedHeader> {
  * Throws: as `fetchHeader`; `Rpc.NotOnChainError` with `what` = 'finality' while the block is above the tag.
  */
 export async function fetchTrustedHeader(crypto: Crypto, rpc: Rpc, number: bigint): Promise<TrustedHeader> {
+  if (rpc.trustedHeader !== undefined) return rpc.trustedHeader(number)
   const tip = await finalized(crypto, rpc)
   if (tip.number < number) throw new NotOnChainError('finality')
   const header = tip.number === number ? tip : await fetchHeader(crypto, rpc, number)
@@ -185,10 +193,8 @@ export async function readWords(
     })
     assertCode(contract, account.codeHash)
     const { storageRoot } = account
-    return proofs.words.map((proof, i) =>
-      proof === undefined
-        ? undefined
-        : StateProof.verifyStorage(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof }),
+    return proofs.words.map(({ isZero, proof }, i) =>
+      isZero ? undefined : StateProof.verifyStorage(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof }),
     )
   })
 }
@@ -221,9 +227,14 @@ async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceReque
     logSlots.push(...Layout.logRecordSlots(crypto, log.logId))
     if (log.size !== undefined) logSlots.push(...Layout.stepSlots(crypto, log.logId, log.size))
   }
-  const [ofRegistry, ofLog] = await Promise.all([
-    fetchProofs(rpc, nodeRegistry.address, keySlots, header.number),
-    log === undefined ? undefined : fetchProofs(rpc, log.anchorLog.address, logSlots, header.number),
+  const { stake } = request
+  const ask: StakeFetch.Ask = (address, slots) => fetchProofs(rpc, address, slots, header.number)
+  const [ofRegistry, ofLog, ofStake] = await Promise.all([
+    ask(nodeRegistry.address, keySlots),
+    log === undefined ? undefined : ask(log.anchorLog.address, logSlots),
+    log === undefined || stake === undefined
+      ? undefined
+      : StakeFetch.fetchStake(crypto, ask, { stake, nodeId, logId: log.logId }),
   ])
   const base = {
     header: header.rlp,
@@ -252,10 +263,34 @@ async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceReque
   const facts = asProof(() => ChainPiece.read(crypto, piece, subject))
   assertCode(nodeRegistry, facts.registry.codeHash)
   if (log !== undefined && facts.anchorLog !== undefined) assertCode(log.anchorLog, facts.anchorLog.codeHash)
-  return { piece, facts }
+  return ofStake === undefined || stake === undefined
+    ? { piece, facts }
+    : (withStake(crypto, { piece, subject, stake, ofStake }) ?? { piece, facts })
 }
 
-type Proofs = { readonly account: Proof; readonly words: readonly (Proof | undefined)[] }
+/** A stake that does not hold, or of other contracts, is no reason to go without the rest. */
+function withStake(
+  crypto: Crypto,
+  given: {
+    readonly piece: ChainPiece.ChainPiece
+    readonly subject: ChainPiece.Subject
+    readonly stake: StakeContracts
+    readonly ofStake: StakePiece
+  },
+) {
+  const piece = { ...given.piece, stake: given.ofStake }
+  try {
+    const facts = ChainPiece.read(crypto, piece, given.subject)
+    for (const name of ['stakeManager', 'faultCourt', 'faultCases'] as const)
+      if (facts.stake !== undefined) assertCode(given.stake[name], facts.stake[name].codeHash)
+    return { piece, facts }
+  } catch (error) {
+    if (BaseError.isInstance(error)) return undefined
+    throw error
+  }
+}
+
+type Proofs = StakeFetch.Answers
 
 async function fetchProofs(
   rpc: Rpc,
@@ -271,16 +306,19 @@ async function fetchProofs(
     throw new LieError('rpc-malformed', [`Method: ${method}`, 'Other slots than asked for'])
   const words = storage.map((item) => {
     const { value, proof } = object(item, method)
-    return quantity(value, method) === 0n ? undefined : nodesOf(proof, method)
+    return { isZero: quantity(value, method) === 0n, proof: nodesOf(proof ?? [], method) }
   })
   return { account: nodesOf(answer.accountProof, method), words }
 }
 
-/** Nodes of less than 32 bytes stand inside their parents, but some endpoints list them as well: left out here. */
+/**
+ * Nodes of less than 32 bytes stand inside their parents, but some endpoints list them as well: left out here, as is the root of
+ * nothing (one byte 0x80), which leads nowhere.
+ */
 function nodesOf(value: unknown, method: string): Proof {
   return list(value, method)
     .map((node) => bytesOf(node, method))
-    .filter((node, position) => position === 0 || node.length >= 32)
+    .filter((node, position) => (position === 0 && node.length > 1) || node.length >= 32)
 }
 
 function headerItems(fields: Readonly<Record<string, unknown>>): Uint8Array[] {
@@ -301,9 +339,9 @@ function assertCode(contract: Contract, codeHash: Uint8Array): void {
   ])
 }
 
-function present(proof: Proof | undefined, what: Missing): Proof {
-  if (proof === undefined) throw new NotOnChainError(what)
-  return proof
+function present(word: Proofs['words'][number] | undefined, what: Missing): Proof {
+  if (word === undefined || word.isZero) throw new NotOnChainError(what)
+  return word.proof
 }
 
 function asProof<T>(read: () => T): T {
@@ -370,22 +408,34 @@ export class RequestError extends UnavailableError<RequestErrorCode> {
   readonly method: string
   /** What the endpoint said, at most 300 characters; empty if it said nothing. */
   readonly answer: string
-  constructor(code: RequestErrorCode, method: string, answer: string) {
+  /** What a contract answered when it refused the call, at most 4,096 bytes; undefined if nothing came. */
+  readonly data: Uint8Array | undefined
+  constructor(code: RequestErrorCode, method: string, answer: string, data?: Uint8Array) {
     super(code, code === 'rpc-refused' ? 'The chain endpoint refused a call.' : 'The chain endpoint did not answer.', {
       facts: answer === '' ? [`Method: ${method}`] : [`Method: ${method}`, `Answer: ${answer}`],
       retryAfterSeconds: 1,
     })
     this.method = method
     this.answer = answer
+    this.data = data
   }
 
   /** Keeps of a transport's error what is safe to show: not the URL, not the request. */
   static from(method: string, error: unknown): RequestError {
-    const { code, cause, details } = error as { code?: unknown; cause?: { code?: unknown }; details?: unknown }
+    const { code, cause, details, data } = error as Refusal & { cause?: Refusal; details?: unknown }
     const isAnswer = typeof code === 'number' || typeof cause?.code === 'number'
     if (!isAnswer || typeof details !== 'string') return new RequestError('rpc-unreachable', method, '')
-    return new RequestError('rpc-refused', method, details.slice(0, 300))
+    return new RequestError('rpc-refused', method, details.slice(0, 300), revertData(data ?? cause?.data))
   }
+}
+
+type Refusal = { readonly code?: unknown; readonly data?: unknown }
+
+/** Endpoints give the bytes themselves, or an object around them. */
+function revertData(value: unknown): Uint8Array | undefined {
+  const data = typeof value === 'object' && value !== null ? (value as { data?: unknown }).data : value
+  if (typeof data !== 'string' || !/^0x([0-9a-fA-F]{2}){0,4096}$/.test(data)) return undefined
+  return Bytes.from0x(data.toLowerCase())
 }
 
 /** Codes of `Rpc.LieError`. */

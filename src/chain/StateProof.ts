@@ -3,8 +3,9 @@
  * Source: Ethereum Yellow Paper appendix D, EIP-1186; spec/contracts.md section 5.
  *
  * A proof is the list of trie nodes from the root to the leaf, exactly those that are referred to by hash: a node
- * that stands inside its parent (less than 32 bytes) is not repeated, and nothing may follow the leaf. There is no
- * proof of absence here: whatever does not end in a value throws.
+ * that stands inside its parent (less than 32 bytes) is not repeated, and nothing may follow the last one. A path ends in
+ * its value, or where the trie shows that it has none: at an empty place of a branch, at a leaf or an extension that leads
+ * elsewhere, or in the root of nothing. What a proof shows follows from its nodes alone: nobody can ask for one or the other.
  */
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto, Hash } from '../protocol/Crypto.ts'
@@ -27,6 +28,9 @@ export type Account = {
 
 /** Trie nodes that were checked against their hash; proofs under one root begin with the same ones. Starts empty. */
 export type KnownNodes = { readonly hash: Hash; readonly bytes: Uint8Array; readonly items: readonly Rlp.Item[] }[]
+
+/** Root of a trie without any key, 32 bytes: Keccak-256 of the RLP of no bytes. No node leads from it, so its proofs are empty. */
+export const emptyRoot: Hash = Bytes.fromHex('56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421')
 
 // A path has 64 nibbles, and every node uses up at least one of them; the leaf may use none.
 const maxNodes = 65
@@ -72,7 +76,56 @@ export function verifyStorage(
 ): Uint8Array {
   Bytes.assertLength(subject.slot, 32, 'Storage slot')
   const path = crypto.keccak256(subject.slot)
-  const value = verifyPath(crypto, { root: subject.storageRoot, path, proof: subject.proof }, known)
+  return wordOf(verifyPath(crypto, { root: subject.storageRoot, path, proof: subject.proof }, known))
+}
+
+/**
+ * Reads one storage word that may be zero: 32 zero bytes only where the proof shows that the trie has no such key.
+ *
+ * - as in `verifyStorage`
+ *
+ * Throws: `Bytes.LengthError`, `StateProof.ProofError`.
+ */
+export function verifyStorageOrZero(
+  crypto: Crypto,
+  subject: { readonly storageRoot: Hash; readonly slot: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
+): Uint8Array {
+  Bytes.assertLength(subject.slot, 32, 'Storage slot')
+  const path = crypto.keccak256(subject.slot)
+  const end = walk(crypto, { root: subject.storageRoot, path, proof: subject.proof }, known)
+  return 'absent' in end ? new Uint8Array(32) : wordOf(end.value)
+}
+
+/**
+ * Walks a proof along a path of 32 bytes (64 nibbles) and returns the leaf's value as it stands in the trie.
+ *
+ * Throws: `Bytes.LengthError`, `StateProof.ProofError`; `proof-absent` also for a good proof that there is no value.
+ */
+export function verifyPath(
+  crypto: Crypto,
+  subject: { readonly root: Hash; readonly path: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
+): Uint8Array {
+  const end = walk(crypto, subject, known)
+  if ('absent' in end) throw new ProofError('proof-absent', end.absent)
+  return end.value
+}
+
+/**
+ * Asserts that a trie has nothing at a path of 32 bytes: the proof is the nodes from the root to where the path ends.
+ *
+ * Throws: `Bytes.LengthError`, `StateProof.ProofError`; `proof-present` for a good proof of a value.
+ */
+export function verifyAbsence(
+  crypto: Crypto,
+  subject: { readonly root: Hash; readonly path: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
+): void {
+  if ('value' in walk(crypto, subject, known)) throw new ProofError('proof-present', 'The path leads to a value')
+}
+
+function wordOf(value: Uint8Array): Uint8Array {
   return strictly(() => {
     const word = Rlp.toInteger(Rlp.decode(value), 32)
     // A trie never stores a zero: setting a word to zero removes its leaf.
@@ -81,16 +134,14 @@ export function verifyStorage(
   }, 'proof-value')
 }
 
-/**
- * Walks a proof along a path of 32 bytes (64 nibbles) and returns the leaf's value as it stands in the trie.
- *
- * Throws: `Bytes.LengthError`, `StateProof.ProofError`.
- */
-export function verifyPath(
+/** Where a path ends: in a value, or at the place that shows that there is none. */
+type End = { readonly value: Uint8Array } | { readonly absent: string }
+
+function walk(
   crypto: Crypto,
   subject: { readonly root: Hash; readonly path: Uint8Array; readonly proof: Proof },
-  known: KnownNodes = [],
-): Uint8Array {
+  known: KnownNodes,
+): End {
   const { root, proof } = subject
   Bytes.assertLength(root, 32, 'Root')
   Bytes.assertLength(subject.path, 32, 'Path')
@@ -99,11 +150,15 @@ export function verifyPath(
   let offset = 0
   let used = 0
   let mustBeBranch = false
-  let reference: Rlp.Item = root
+  let reference: Rlp.Item = Bytes.equal(root, emptyRoot) ? new Uint8Array(0) : root
+  const ends = (end: End): End => {
+    if (used !== proof.length) throw new ProofError('proof-trailing', `Nodes: ${proof.length}, used: ${used}`)
+    return end
+  }
   for (;;) {
     let node: readonly Rlp.Item[]
     if (reference instanceof Uint8Array) {
-      if (reference.length === 0) throw new ProofError('proof-absent', `Ends after ${offset} of 64 nibbles`)
+      if (reference.length === 0) return ends({ absent: `Ends after ${offset} of 64 nibbles` })
       node = resolve(crypto, reference, proof[used], used, known)
       used++
     } else node = reference
@@ -122,18 +177,21 @@ export function verifyPath(
     const matches = nibbles.every((nibble, i) => path[offset + i] === nibble)
     if (isLeaf) {
       if (mustBeBranch) throw new ProofError('proof-node', 'An extension leads to something other than a branch')
-      if (!matches || offset + nibbles.length !== path.length)
-        throw new ProofError('proof-absent', 'The leaf is another key')
-      if (used !== proof.length) throw new ProofError('proof-trailing', `Nodes: ${proof.length}, used: ${used}`)
-      return strictly(() => Rlp.toBytes(node[1]), 'proof-node')
+      if (offset + nibbles.length !== path.length)
+        throw new ProofError('proof-node', 'A leaf is not at the end of a path of 64 nibbles')
+      const value = strictly(() => Rlp.toBytes(node[1]), 'proof-node')
+      if (value.length === 0) throw new ProofError('proof-node', 'A leaf holds nothing')
+      return ends(matches ? { value } : { absent: 'The leaf is another key' })
     }
     if (mustBeBranch || nibbles.length === 0)
       throw new ProofError('proof-node', 'An extension is not in its shortest form')
-    if (!matches) throw new ProofError('proof-absent', `Ends after ${offset} of 64 nibbles`)
-    offset += nibbles.length
-    mustBeBranch = true
+    if (offset + nibbles.length >= path.length)
+      throw new ProofError('proof-node', 'An extension leads beyond the last nibble')
     reference = childOf(node[1])
     if (reference.length === 0) throw new ProofError('proof-node', 'An extension leads nowhere')
+    if (!matches) return ends({ absent: `Ends after ${offset} of 64 nibbles` })
+    offset += nibbles.length
+    mustBeBranch = true
   }
 }
 
@@ -205,6 +263,7 @@ export type ProofErrorCode =
   | 'proof-hash'
   | 'proof-node'
   | 'proof-absent'
+  | 'proof-present'
   | 'proof-value'
 
 /** A list of trie nodes does not show a value under the root. */

@@ -22,19 +22,62 @@ const anchors: TrustAnchors.TrustAnchors = {
   ],
 }
 
+const staked: TrustAnchors.TrustAnchors = {
+  ...anchors,
+  stake: { stakeManager: contract(20), faultCourt: contract(22), faultCases: contract(24) },
+}
+
 describe('TrustAnchors.parse', () => {
   test('reads what serialize writes', () => {
-    for (const value of [[], [anchors], [anchors, { ...anchors, chainId: 1n, headers: [] }]]) {
+    const others = [
+      { ...anchors, chainId: 1n, headers: [] },
+      { ...staked, chainId: 2n },
+    ]
+    for (const value of [
+      [],
+      [anchors],
+      [anchors, ...others],
+      [staked],
+      [{ ...anchors, finality: 'quorum:3/5' as const }],
+    ]) {
       assert.deepEqual(TrustAnchors.parse(TrustAnchors.serialize(value)), value)
     }
   })
 
+  test('takes a quorum of more than half of at most 16 endpoints, written in one way', () => {
+    for (const rule of ['development', 'quorum:1/1', 'quorum:2/3', 'quorum:16/16'])
+      assert.ok(TrustAnchors.isFinalityRule(rule), rule)
+    for (const rule of [
+      'quorum',
+      'quorum:0/3',
+      'quorum:4/3',
+      'quorum:2/4',
+      'quorum:9/17',
+      'quorum:02/3',
+      'quorum:2/3 ',
+      'quorum:2/3/4',
+      '',
+      1,
+    ])
+      assert.ok(!TrustAnchors.isFinalityRule(rule), String(rule))
+  })
+
+  test('`add` keeps the contracts of stake and the rule', () => {
+    const more = TrustAnchors.add({ ...staked, finality: 'quorum:2/3' }, { number: 9n, hash: hash(11) })
+    assert.deepEqual([more.stake, more.finality], [staked.stake, 'quorum:2/3'])
+  })
+
   const text = TrustAnchors.serialize([anchors])
+  const withStake = TrustAnchors.serialize([staked])
   for (const [what, broken, place] of [
     ['an unknown name', text.replace('"finality"', '"final"'), '$[0].final'],
     ['a missing name', text.replace('"finality": "development",', ''), '$[0].finality'],
     ['a repeated name', text.replace('"finality"', '"chainId": "1", "finality"'), '$'],
     ['another rule', text.replace('"development"', '"quorum"'), '$[0].finality'],
+    ['a quorum of none', text.replace('"development"', '"quorum:0/1"'), '$[0].finality'],
+    ['stake without its cases', withStake.replace('faultCases', 'faultCase'), '$[0].stake.faultCase'],
+    ['stake of two contracts', withStake.replace(/,\s*"faultCases": \{[^}]*\}/, ''), '$[0].stake.faultCases'],
+    ['stake that is nothing', text.replace('"finality"', '"stake": null, "finality"'), '$[0].stake'],
     ['a number instead of text', text.replace('"7"', '7'), '$[0].headers[1][0]'],
     ['a leading zero', text.replace('"7"', '"07"'), '$[0].headers[1][0]'],
     ['a number of 65 bits', text.replace('"7"', '"18446744073709551616"'), '$[0].headers[1][0]'],

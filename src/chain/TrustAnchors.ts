@@ -24,13 +24,27 @@ export type TrustedHeader = {
   readonly hash: Uint8Array
 }
 
+/** The contracts that hold stake and take it away. */
+export type StakeContracts = {
+  readonly stakeManager: Contract
+  readonly faultCourt: Contract
+  readonly faultCases: Contract
+}
+
+/**
+ * How headers became trusted. `development`: this reader saw them at or below its RPC's finalized tag; `quorum:k/n`: k of the
+ * reader's n endpoints did, and no one of them named another hash at that number.
+ */
+export type FinalityRule = 'development' | `quorum:${number}/${number}`
+
 /** What a reader trusts about one chain. */
 export type TrustAnchors = {
   readonly chainId: bigint
   readonly nodeRegistry: Contract
   readonly anchorLog: Contract
-  /** How `headers` became trusted; `development`: this reader saw them at or below its RPC's finalized tag. */
-  readonly finality: 'development'
+  /** Without it no stake counts for this reader. */
+  readonly stake?: StakeContracts
+  readonly finality: FinalityRule
   /** By number, ascending, one per number. */
   readonly headers: readonly TrustedHeader[]
 }
@@ -39,6 +53,8 @@ export type TrustAnchors = {
 export const maxHeaders = 65_536
 // One file holds a reader's chains; a person has a handful.
 const maxAnchors = 64
+// A reader's own list of endpoints, written by hand.
+const maxEndpoints = 16
 const maxTextLength = 16 * 1024 * 1024
 const maxLevels = 8
 
@@ -73,6 +89,7 @@ export function serialize(anchors: readonly TrustAnchors[]): string {
       `    "chainId": "${one.chainId}",`,
       `    "nodeRegistry": ${writeContract(one.nodeRegistry)},`,
       `    "anchorLog": ${writeContract(one.anchorLog)},`,
+      ...(one.stake === undefined ? [] : [`    "stake": ${writeStake(one.stake)},`]),
       `    "finality": "${one.finality}",`,
       headers.length === 0 ? '    "headers": []' : `    "headers": [\n${headers.join(',\n')}\n    ]`,
       '  }',
@@ -106,9 +123,10 @@ function isSameDomain(left: TrustAnchors, right: TrustAnchors): boolean {
 }
 
 function readAnchors(value: unknown, place: string): TrustAnchors {
-  const fields = object(value, place, ['chainId', 'nodeRegistry', 'anchorLog', 'finality', 'headers'])
-  const finality = fields.finality
-  if (finality !== 'development') throw new AnchorsFileError(`${place}.finality`, '"development"')
+  const fields = object(value, place, ['chainId', 'nodeRegistry', 'anchorLog', 'finality', 'headers'], ['stake'])
+  const { finality, stake } = fields
+  if (!isFinalityRule(finality))
+    throw new AnchorsFileError(`${place}.finality`, `"development" or "quorum:k/n", n/2 < k <= n <= ${maxEndpoints}`)
   const headers = array(fields.headers, `${place}.headers`, maxHeaders).map((item, i) => {
     const at = `${place}.headers[${i}]`
     const pair = array(item, at, 2)
@@ -125,9 +143,33 @@ function readAnchors(value: unknown, place: string): TrustAnchors {
     chainId: uint64(fields.chainId, `${place}.chainId`),
     nodeRegistry: readContract(fields.nodeRegistry, `${place}.nodeRegistry`),
     anchorLog: readContract(fields.anchorLog, `${place}.anchorLog`),
+    ...(stake === undefined ? {} : { stake: readStake(stake, `${place}.stake`) }),
     finality,
     headers,
   }
+}
+
+/** Says whether a text is a rule: `development`, or `quorum:k/n` with n/2 < k <= n <= 16, without leading zeros. */
+export function isFinalityRule(value: unknown): value is FinalityRule {
+  if (value === 'development') return true
+  const counts = typeof value === 'string' ? /^quorum:([1-9][0-9]?)\/([1-9][0-9]?)$/.exec(value) : null
+  if (counts === null) return false
+  const [k, n] = [Number(counts[1]), Number(counts[2])]
+  return 2 * k > n && k <= n && n <= maxEndpoints
+}
+
+function readStake(value: unknown, place: string): StakeContracts {
+  const fields = object(value, place, ['stakeManager', 'faultCourt', 'faultCases'])
+  return {
+    stakeManager: readContract(fields.stakeManager, `${place}.stakeManager`),
+    faultCourt: readContract(fields.faultCourt, `${place}.faultCourt`),
+    faultCases: readContract(fields.faultCases, `${place}.faultCases`),
+  }
+}
+
+function writeStake(stake: StakeContracts): string {
+  const names = ['stakeManager', 'faultCourt', 'faultCases'] as const
+  return `{\n${names.map((name) => `      "${name}": ${writeContract(stake[name])}`).join(',\n')}\n    }`
 }
 
 function readContract(value: unknown, place: string): Contract {
@@ -142,15 +184,20 @@ function writeContract(contract: Contract): string {
   return `{ "address": "${Bytes.to0x(contract.address)}", "codeHash": "${Bytes.to0x(contract.codeHash)}" }`
 }
 
-function object<Name extends string>(value: unknown, place: string, names: readonly Name[]): Record<Name, unknown> {
+function object<Name extends string, Other extends string = never>(
+  value: unknown,
+  place: string,
+  names: readonly Name[],
+  others: readonly Other[] = [],
+): Record<Name | Other, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new AnchorsFileError(place, 'an object')
   for (const name of Object.keys(value)) {
-    if (!(names as readonly string[]).includes(name)) throw new AnchorsFileError(`${place}.${name}`, 'no such name')
+    if (![...names, ...others].includes(name as Name)) throw new AnchorsFileError(`${place}.${name}`, 'no such name')
   }
   for (const name of names)
     if (!Object.hasOwn(value, name)) throw new AnchorsFileError(`${place}.${name}`, 'to be there')
-  return value as Record<Name, unknown>
+  return value as Record<Name | Other, unknown>
 }
 
 function array(value: unknown, place: string, limit: number): readonly unknown[] {

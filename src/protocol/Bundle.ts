@@ -32,6 +32,13 @@ export const maxHeaderBytes = 4096
 const { field, optional, record, tuple, list, bytes, bytesWithin } = Shape
 
 const trieProof = list(bytesWithin(1, maxTrieNodeBytes), 1, maxTrieNodes)
+const stakeOfSubject = record({
+  word0: field(1, trieProof),
+  word1: field(2, trieProof),
+  word2: field(3, trieProof),
+  word5: field(4, trieProof),
+  openCases: field(5, trieProof),
+})
 const body = tuple({ salt: bytes(16), leaves: list(bytesWithin(0, maxBytes), 0, Body.maxLeaves) })
 
 const shape = record({
@@ -81,6 +88,27 @@ const shape = record({
           record1: field(3, trieProof),
           step0: optional(4, trieProof),
           step1: optional(5, trieProof),
+        }),
+      ),
+      stake: optional(
+        5,
+        record({
+          stakeManager: field(
+            1,
+            record({ address: field(1, bytes(20)), account: field(2, trieProof), terms: field(3, trieProof) }),
+          ),
+          faultCourt: field(
+            2,
+            record({
+              address: field(1, bytes(20)),
+              account: field(2, trieProof),
+              penalties: field(3, trieProof),
+              cases: field(4, trieProof),
+            }),
+          ),
+          faultCases: field(3, record({ address: field(1, bytes(20)), account: field(2, trieProof) })),
+          node: field(4, stakeOfSubject),
+          log: field(5, stakeOfSubject),
         }),
       ),
     }),
@@ -152,6 +180,10 @@ function assertPresence(bundle: Bundle): void {
     need((step0 === undefined) === (step1 === undefined), 'a step has two words or none')
     need(step0 === undefined || checkpoint !== undefined, 'a proof of a step needs a checkpoint')
   }
+  need(
+    chain?.stake === undefined || (pledge !== undefined && chain.anchorLog !== undefined),
+    'a proof of stake needs a pledge and a proof of the log record',
+  )
   if (bodies !== undefined) {
     need(Object.keys(bodies).length > 0, 'bodies are there only when there is one')
     for (const name of Body.names) {

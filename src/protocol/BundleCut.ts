@@ -14,6 +14,8 @@ export type Cut = {
   readonly order?: true
   readonly manifest?: true
   readonly chain?: true
+  /** The proof of stake; the rest of the chain's piece stays. */
+  readonly stake?: true
   readonly checkpoint?: true
   readonly pledge?: true
   /** Public keys (64 bytes) of the witnesses whose cosignatures stay; all others are taken out. */
@@ -43,7 +45,7 @@ export function cut(crypto: Crypto, bundle: Bundle, what: Cut): Bundle {
   if (what.checkpoint || small.pledge === undefined) delete small.checkpoint
   if (what.chain) delete small.chain
   cutBodies(small, what.bodies ?? [])
-  cutChain(small)
+  cutChain(small, what.stake === true)
   if (what.keepCosigners !== undefined) cutCosigners(small, what.keepCosigners)
   return small
 }
@@ -61,7 +63,11 @@ function cutBodies(small: Mutable<Bundle>, names: readonly Body.Name[]): void {
   }
 }
 
-function cutChain(small: Mutable<Bundle>): void {
+function cutChain(small: Mutable<Bundle>, withoutStake: boolean): void {
+  if (small.chain?.stake !== undefined && (withoutStake || small.pledge === undefined)) {
+    const { stake, ...chain } = small.chain
+    small.chain = chain
+  }
   if (small.chain?.anchorLog === undefined) return
   const { anchorLog, ...chain } = small.chain
   if (small.pledge === undefined) small.chain = chain

@@ -16,6 +16,7 @@ import * as Dcbor from './Dcbor.ts'
 import { BaseError } from './errors.ts'
 import * as Fault from './Fault.ts'
 import * as Head from './Head.ts'
+import * as Heartbeat from './Heartbeat.ts'
 import * as Identity from './Identity.ts'
 import * as LogEntry from './LogEntry.ts'
 import * as Manifest from './Manifest.ts'
@@ -90,6 +91,18 @@ each('pledge', async (item) => {
   assert.deepEqual(plain(pledge), item.expected)
   assert.equal(toHex(Pledge.payload(crypto, bytes)), item.payload)
   await signed('pledge', item)
+})
+
+each('heartbeat', async (item) => {
+  const bytes = fromHex(item.input)
+  const heartbeat = Heartbeat.parse(bytes)
+  assert.deepEqual(Heartbeat.words(heartbeat), bytes)
+  const subject = { words: bytes, signature: fromHex(item.signature), publicKey: fromHex(item.publicKey) }
+  const { keyId, ...said } = await Heartbeat.verify(crypto, subject)
+  assert.deepEqual(plain(said), item.expected)
+  assert.deepEqual(keyId, Cose.keyId(crypto, subject.publicKey))
+  assert.equal(toHex(Heartbeat.payload(crypto, bytes)), item.payload)
+  await signed('heartbeat', item)
 })
 
 each('checkpoint', async (item) => {

@@ -75,8 +75,9 @@ describe('Sse', () => {
       'assay-claims': values.claims,
     })
     assert.deepEqual(Wire.splitStream(Bytes.concat(Sse.writeReceiptEvent(values))).comments, read.comments)
-    assert.deepEqual(Object.fromEntries(Sse.splitStream(Wire.writeComments('pending')).comments), {
+    assert.deepEqual(Object.fromEntries(Sse.splitStream(Wire.writePending(values.secret)).comments), {
       'assay-receipt': 'pending',
+      'assay-secret': values.secret,
     })
   })
   test('gives the same for LF and CRLF and for any boundaries', () => {

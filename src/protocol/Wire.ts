@@ -29,7 +29,7 @@ export const responseHeaders = Object.freeze({
 
 /** The value of `Assay-Stream` that asks for a named event. */
 export const streamEvent = 'event'
-/** The value of `Assay-Receipt` when no log pledged in time and nothing was signed. */
+/** The value of `Assay-Receipt` when no log pledged in time; the receipt follows, and `Assay-Secret` reads it then. */
 export const pending = 'pending'
 /** Most characters of `Assay-Claims` in a header; proxies allow 4 to 8 kB for all headers together. */
 export const maxInlineClaims = 2048
@@ -156,13 +156,18 @@ export function decodeNonce(value: string): Uint8Array {
   return decodeParts('nonce', value, 16)[0]
 }
 
-/** The four comment lines that end a stream, or the one that says `pending`. */
-export function writeComments(
-  values:
-    | { readonly receipt: string; readonly pledge: string; readonly secret: string; readonly claims: string }
-    | typeof pending,
-): Uint8Array {
-  if (values === pending) return Sse.writeComment('assay-receipt', pending)
+/** The two comment lines that end a stream whose receipt follows later; `secret` as in `Assay-Secret`. */
+export function writePending(secret: string): Uint8Array {
+  return Bytes.concat(Sse.writeComment('assay-receipt', pending), Sse.writeComment('assay-secret', secret))
+}
+
+/** The four comment lines that end a stream. */
+export function writeComments(values: {
+  readonly receipt: string
+  readonly pledge: string
+  readonly secret: string
+  readonly claims: string
+}): Uint8Array {
   return Bytes.concat(
     Sse.writeComment('assay-receipt', values.receipt),
     Sse.writeComment('assay-pledge', values.pledge),

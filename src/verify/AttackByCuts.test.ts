@@ -36,6 +36,8 @@ describe('to rise by leaving out', () => {
     { operator: 'reader' },
     { witnessedBy: 'reader', k: 1 },
     { maxAgeSeconds: 1_000_000 },
+    { consequence: 'bonded' },
+    { consequence: 'bonded', minStake: '1' },
   ]
   const forbids = [
     [],
@@ -49,6 +51,7 @@ describe('to rise by leaving out', () => {
     { order: true },
     { manifest: true },
     { chain: true },
+    { stake: true },
     { checkpoint: true },
     { pledge: true },
     { keepCosigners: [] },
@@ -67,6 +70,8 @@ describe('to rise by leaving out', () => {
     { pledge: { issuedAtBlock: 106n, issuedAtBlockHash: World.digestOf('block 100') } },
     { header: { number: 105n } },
     { logRecord: { pledgeBlocks: 1n } },
+    { stake: {} },
+    { stake: { log: { retiredAtBlock: 1n } } },
   ]
   const together = (first: BundleCut.Cut, second: BundleCut.Cut) => (bundle: Bundle.Bundle) =>
     BundleCut.cut(crypto, BundleCut.cut(crypto, bundle, first), second)

@@ -28,7 +28,12 @@ type Subject = {
   readonly judgement: Judgement
   /** Identifiers of the witnesses' keys that the policy lets count, 32 bytes each. */
   readonly witnesses: readonly Uint8Array[]
+  /** What the reader had proven to itself beside the file. */
+  readonly known?: Known | undefined
 }
+
+/** What only contracts know, by state proofs that the reader checked: anchored roots, and what pledges are judged by. */
+export type Known = { readonly anchored: Fault.Anchored; readonly terms: Fault.PledgeTerms }
 
 /**
  * Judges the files and keeps those that hold and concern this receipt. A file that its function refuses, or that accuses somebody
@@ -39,13 +44,14 @@ export async function judge(
   options: Subject & { readonly files: readonly Uint8Array[] },
 ): Promise<Found[]> {
   const step = anchoredStep(options)
+  const { anchored, terms } = together({ anchored: anchoredIn(step), terms: termsIn(step) }, options.known)
   const found: Found[] = []
   if (options.files.length > maxFiles)
     throw new LimitError({ what: 'Number of fault files', limit: maxFiles, got: options.files.length })
   for (const file of options.files) {
     let finding: Fault.Finding
     try {
-      finding = await Fault.judge(crypto, Fault.parse(file), anchoredIn(step), termsIn(step))
+      finding = await Fault.judge(crypto, Fault.parse(file), anchored, terms)
     } catch (error) {
       if (error instanceof Fault.FaultRefusedError || error instanceof Fault.MalformedFaultError) continue
       throw error
@@ -107,6 +113,19 @@ function anchoredStep({ facts, judgement }: Subject): AnchoredStep | undefined {
   if (!isAnchored || pledge === undefined || log?.step === undefined || size === undefined) return undefined
   const { root, blockNumber: block } = log.step
   return { logId: pledge.logId, size, root, block, pledgeBlocks: log.logRecord.pledgeBlocks }
+}
+
+/** What the file proves comes first: it is what its holder can show to others. */
+function together(own: Known, known: Known | undefined): Known {
+  if (known === undefined) return own
+  return {
+    anchored: (logId, size) => own.anchored(logId, size) ?? known.anchored(logId, size),
+    terms: {
+      pledgeBlocks: (logId) => own.terms.pledgeBlocks(logId) ?? known.terms.pledgeBlocks(logId),
+      graceBlocks: known.terms.graceBlocks,
+      seen: (logId, how, at) => own.terms.seen(logId, how, at) ?? known.terms.seen(logId, how, at),
+    },
+  }
 }
 
 function anchoredIn(step: AnchoredStep | undefined): Fault.Anchored {

@@ -1,6 +1,7 @@
 /**
  * Explain.ts - a verdict in words. Pure text: colour, width and language are the business of whoever prints it.
  */
+import * as Consequence from './Consequence.ts'
 import type { Verdict } from './Verdict.ts'
 
 /** A line with what it is, so that a terminal or a page can style it. */
@@ -40,7 +41,12 @@ export function explain(verdict: Verdict): Line[] {
       'plain',
       `${fact.fact.padEnd(9)} ${fact.because}${fact.assumptions.length === 0 ? '' : ` [${fact.assumptions.join(', ')}]`}`,
     )
-  push('plain', `consequence ${verdict.consequence}`)
+  push(
+    'plain',
+    verdict.consequence === 'none'
+      ? `consequence none: ${verdict.consequenceBecause}`
+      : `consequence ${Consequence.describe(verdict.consequence)} [${verdict.consequence.assumptions.join(', ')}]`,
+  )
   push('title', 'Claims')
   for (const row of verdict.rows) {
     const backing = row.backing.length === 0 ? 'none' : row.backing.join(' + ')
@@ -49,10 +55,9 @@ export function explain(verdict: Verdict): Line[] {
   push('title', 'Who would have to lie')
   for (const [liars, propositions] of grouped(verdict)) push('plain', `${propositions.join(', ')}: ${liars}`)
   push('title', 'What this does not tell')
-  for (const text of new Set(
-    verdict.rows.filter((row) => row.visibility !== 'absent').flatMap((row) => row.doesNotTell),
-  ))
-    push('note', text)
+  const ofStake = verdict.consequence === 'none' ? [] : verdict.consequence.doesNotTell
+  const ofRows = verdict.rows.filter((row) => row.visibility !== 'absent').flatMap((row) => row.doesNotTell)
+  for (const text of new Set([...ofRows, ...ofStake])) push('note', text)
   return lines
 }
 

@@ -40,6 +40,7 @@ export const stepNames = [
   'header',
   'registry-proof',
   'log-proof',
+  'stake-proof',
 ] as const
 /** The name of a step. */
 export type StepName = (typeof stepNames)[number]
@@ -335,7 +336,7 @@ async function cosignatures({ crypto, bundle }: Subject, facts: Facts): Promise<
   }
 }
 
-/** Steps `header`, `registry-proof` and `log-proof`: one reading of the trie proofs, which names the step that failed. */
+/** Steps `header`, `registry-proof`, `log-proof` and `stake-proof`: one reading of the trie proofs, which names the step that failed. */
 function chain({ crypto, bundle }: Subject, facts: Facts): void {
   if (bundle.chain === undefined) return
   const { registry, nodeId, keyEpoch } = facts.head
@@ -353,9 +354,6 @@ function chain({ crypto, bundle }: Subject, facts: Facts): void {
       root: bundle.checkpoint?.root,
     },
   )
-  const step = facts.chain.anchorLog?.step
-  if (step !== undefined && step.blockNumber > facts.chain.header.number)
-    throw new StepError('log-proof', 'The anchor is younger than the header that shows it.')
 }
 
 function logKey(bundle: Bundle.Bundle, step: StepName): Uint8Array {

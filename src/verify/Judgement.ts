@@ -3,7 +3,7 @@
  * Source: spec/verdict.md section 2 (the table; anything not in it gives nothing).
  */
 import * as Finality from '../chain/Finality.ts'
-import type * as TrustAnchors from '../chain/TrustAnchors.ts'
+import * as TrustAnchors from '../chain/TrustAnchors.ts'
 import type * as Bundle from '../protocol/Bundle.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cose from '../protocol/Cose.ts'
@@ -14,6 +14,7 @@ import type * as Pledge from '../protocol/Pledge.ts'
 import * as Slot from '../protocol/Slot.ts'
 import type { Atom } from './Assumption.ts'
 import type { Backing } from './Backing.ts'
+import * as Consequence from './Consequence.ts'
 import type { Facts } from './Integrity.ts'
 import type { AnchoringFact } from './Policy.ts'
 import * as Proposition from './Proposition.ts'
@@ -60,6 +61,8 @@ export type Judgement = {
   /** Block of the anchor under the trusted header. */
   readonly anchoredAtBlock: bigint | undefined
   readonly at: { readonly chainId: bigint; readonly number: bigint; readonly hash: Uint8Array } | undefined
+  /** The stake behind node and log, or why none counts. */
+  readonly stake: Consequence.Judged
 }
 
 /** Blocks below and above the reader's head within which a pledge's block counts. Source: spec/log.md section 3. */
@@ -117,6 +120,7 @@ export function judge(
     nodeOperator: node.operator,
     isOneKey: bundle.keys.log !== undefined && Bytes.equal(bundle.keys.node, bundle.keys.log),
     at: trust.at,
+    stake: Consequence.judge(facts.chain, reader, trust.stake, trust.reason),
     headerTimestamp: trust.at === undefined ? undefined : facts.chain?.header.timestampSeconds,
     anchoredAtBlock: trust.at === undefined ? undefined : facts.chain?.anchorLog?.step?.blockNumber,
   }
@@ -129,22 +133,24 @@ type Trust = {
   readonly atoms: readonly Atom[]
   readonly rule: string
   readonly at: Judgement['at']
+  /** What proofs of stake are held against; there whenever the header is trusted. */
+  readonly stake: Parameters<typeof Consequence.judge>[2]
 }
 
 /** Does this reader trust the header, and are the contracts the named ones? */
 function trustHeader(facts: Facts, reader: Reader): Trust {
-  const none = (reason: string): Trust => ({ level: undefined, reason, atoms: [], rule: '', at: undefined })
+  const none = (reason: string): Trust => ({
+    ...{ level: undefined, reason, atoms: [], rule: '', at: undefined, stake: undefined },
+  })
   const chain = facts.chain
   if (chain === undefined) return none('no chain proof in the file')
   const { chainId } = facts.head
   const subject = { chainId, header: chain.header, nodeRegistry: chain.registry, anchorLog: chain.anchorLog }
-  const trusted = (level: 'final' | 'canonical', anchors: TrustAnchors.TrustAnchors): Trust => ({
-    level,
-    reason: '',
-    atoms: Finality.assumptions(anchors),
-    rule: anchors.finality,
-    at: { chainId, number: chain.header.number, hash: chain.header.hash },
-  })
+  const at = { chainId, number: chain.header.number, hash: chain.header.hash }
+  const trusted = (level: 'final' | 'canonical', anchors: TrustAnchors.TrustAnchors): Trust => {
+    const atoms = Finality.assumptions(anchors)
+    return { level, reason: '', atoms, rule: anchors.finality, at, stake: { anchors, at, atoms } }
+  }
   const final = Finality.judge(reader.anchors, subject)
   if (final.trusted !== undefined) return trusted('final', final.trusted)
   if (reader.view !== undefined && reader.view.chainId === chainId) {
@@ -286,8 +292,8 @@ function anchoring(
 
   if (step !== undefined) {
     result.push({ fact: 'anchored', because: `root anchored at block ${step.blockNumber}`, assumptions: trust.atoms })
-    if (trust.level === 'final' && trust.rule === 'development')
-      result.push({ fact: 'final', because: `development(block ${trust.at?.number})`, assumptions: trust.atoms })
+    if (trust.level === 'final' && TrustAnchors.isFinalityRule(trust.rule))
+      result.push({ fact: 'final', because: `${trust.rule}(block ${trust.at?.number})`, assumptions: trust.atoms })
     else
       reasons.set(
         'final',

@@ -7,6 +7,7 @@ import type * as Claims from '../protocol/Claims.ts'
 import * as Slot from '../protocol/Slot.ts'
 import * as Assumption from './Assumption.ts'
 import * as Backing from './Backing.ts'
+import type * as Consequence from './Consequence.ts'
 import * as Fields from './Fields.ts'
 import type { Judgement, Piece } from './Judgement.ts'
 import type { AnchoringFact, Policy, Requirement, ValueTest, Visibility } from './Policy.ts'
@@ -48,6 +49,14 @@ export function usableFacts(context: Context): Judgement['anchoring'] {
   return context.judgement.anchoring.filter((entry) =>
     Assumption.isUsable([...entry.assumptions, ...(entry.behind ?? [])], forbid, accept),
   )
+}
+
+/** The stake behind the receipt, if the policy lets it count. */
+export function usableConsequence(context: Context): Consequence.Judged {
+  const { forbid, accept } = context.policy
+  const { stake } = context.judgement
+  if (stake.consequence === 'none' || Assumption.isUsable(stake.consequence.assumptions, forbid, accept)) return stake
+  return { consequence: 'none', because: 'rests on an assumption that the policy forbids' }
 }
 
 /** Identifiers of the named witnesses that cosigned and that the policy lets count, 32 bytes each. */
@@ -124,7 +133,7 @@ function leaf(context: Context, requirement: Leaf): Answer {
     return met(`${bundle.disclosed.size} disclosed slots`)
   }
   if ('anchoring' in requirement) return anchoringLeaf(context, requirement.anchoring)
-  if ('consequence' in requirement) return unchecked('no stake is looked up by this version: consequence is none')
+  if ('consequence' in requirement) return consequenceLeaf(context, requirement)
   if ('operator' in requirement) {
     const operator = operatorOf(context)
     if (operator === undefined) return unchecked(judgement.reasons.get('node') ?? 'the operator is not proven')
@@ -187,6 +196,15 @@ function anchoringLeaf(context: Context, fact: AnchoringFact): Answer {
   if (context.judgement.anchoring.some((entry) => entry.fact === fact))
     return unchecked('rests on an assumption that the policy forbids')
   return unchecked(context.judgement.anchoringReasons.get(fact) ?? 'no evidence')
+}
+
+/** Stake is the highest consequence, so it meets the lower one too; which alone nothing shows. */
+function consequenceLeaf(context: Context, { minStake }: Extract<Leaf, { consequence: unknown }>): Answer {
+  const { consequence, because } = usableConsequence(context)
+  if (consequence === 'none') return unchecked(because)
+  if (minStake !== undefined && BigInt(consequence.amount) < BigInt(minStake))
+    return unchecked(`${because}: ${consequence.amount} of ${minStake} token units`)
+  return met(because)
 }
 
 function backed(context: Context, proposition: Proposition.Proposition, wanted: readonly Backing.Backing[]): Answer {

@@ -12,6 +12,7 @@ import type { Crypto } from '../protocol/Crypto.ts'
 import { BaseError } from '../protocol/errors.ts'
 import * as Assumption from './Assumption.ts'
 import * as Backing from './Backing.ts'
+import type * as Consequence from './Consequence.ts'
 import * as CounterEvidence from './CounterEvidence.ts'
 import * as Integrity from './Integrity.ts'
 import * as Judgement from './Judgement.ts'
@@ -52,7 +53,10 @@ export type Verdict = {
   readonly at: { readonly chainId: string; readonly blockNumber: string; readonly blockHash: string } | null
   readonly receiptHash: string | null
   readonly anchoring: readonly Judgement.Anchored[]
-  readonly consequence: 'none'
+  /** Who pays if the receipt is false. */
+  readonly consequence: Consequence.Consequence
+  /** Why nothing is bonded, or what is. */
+  readonly consequenceBecause: string
   readonly rows: readonly Row[]
   readonly requirements: readonly Requirements.Result[]
   readonly faults: readonly CounterEvidence.Found[]
@@ -69,6 +73,8 @@ export type Options = {
   readonly nowSeconds?: bigint
   /** `.fault` files that the reader holds. */
   readonly faults?: readonly Uint8Array[]
+  /** What the reader had proven to itself about the logs that those files accuse; without it a file shows what it shows by the bundle. */
+  readonly known?: CounterEvidence.Known
   /** Runs the call again; without it nothing counts as recomputed. */
   readonly recompute?: (bundle: Bundle.Bundle, facts: Integrity.Facts) => Promise<Recomputation>
 }
@@ -92,7 +98,6 @@ export async function verify(crypto: Crypto, options: Options): Promise<Verdict>
   const head = {
     policy: { name: policy.name, hash: Bytes.toHex(Policy.hash(crypto, policy)) },
     verifier: { version, digest },
-    consequence: 'none' as const,
   }
   let facts: Integrity.Facts
   try {
@@ -100,7 +105,9 @@ export async function verify(crypto: Crypto, options: Options): Promise<Verdict>
   } catch (error) {
     if (!(error instanceof Integrity.StepError)) throw error
     const invalid = { outcome: 'INVALID' as const, step: error.step, contradiction: error.shortMessage }
-    return { ...invalid, ...head, at: null, receiptHash: null, anchoring: [], rows: [], requirements: [], faults: [] }
+    const nothing = { at: null, receiptHash: null, anchoring: [], rows: [], requirements: [], faults: [] }
+    const consequence = { consequence: 'none' as const, consequenceBecause: 'the file contradicts itself' }
+    return { ...invalid, ...head, ...nothing, ...consequence }
   }
   const recomputation = options.recompute === undefined ? {} : await options.recompute(bundle, facts)
   const judgement = Judgement.judge(crypto, bundle, facts, options.reader, recomputation)
@@ -116,11 +123,13 @@ export async function verify(crypto: Crypto, options: Options): Promise<Verdict>
   const witnesses = Requirements.usableWitnesses(context)
   const faults = await CounterEvidence.judge(crypto, {
     files: options.faults ?? [],
+    known: options.known,
     bundle,
     facts,
     judgement,
     witnesses,
   })
+  const { consequence, because: consequenceBecause } = Requirements.usableConsequence(context)
   const outcome: Outcome = faults.length > 0 ? 'FAULT' : isMet ? 'MEETS' : 'INSUFFICIENT'
   return {
     outcome,
@@ -135,6 +144,8 @@ export async function verify(crypto: Crypto, options: Options): Promise<Verdict>
           },
     receiptHash: Bytes.toHex(facts.receiptHash),
     anchoring: Requirements.usableFacts(context),
+    consequence,
+    consequenceBecause,
     rows: Proposition.all.map((proposition) => row(context, proposition, results)),
     requirements: results,
     faults,

@@ -1,6 +1,7 @@
 /** Public surface of `assay/verify`. */
 export * as Assumption from './Assumption.ts'
 export * as Backing from './Backing.ts'
+export * as Consequence from './Consequence.ts'
 export * as Explain from './Explain.ts'
 export * as Integrity from './Integrity.ts'
 export * as Judgement from './Judgement.ts'

@@ -25,6 +25,8 @@ const highS = (signature: Uint8Array): Uint8Array => {
   return Bytes.concat(signature.slice(0, 32), Bytes.u256(n - Bytes.toBigInt(signature.slice(32))))
 }
 
+const stakeProofs = ['word0', 'word1', 'word2', 'word5', 'openCases'] as const
+
 export const cases: readonly Case[] = [
   {
     step: 'head',
@@ -237,7 +239,116 @@ export const cases: readonly Case[] = [
   },
   { step: 'log-proof', what: 'another root anchored', changes: { step: { root: World.digestOf('other root') } } },
   { step: 'log-proof', what: 'a step younger than the header', changes: { step: { blockNumber: 111n } } },
+  { step: 'stake-proof', what: 'another court in the stake manager', changes: { stake: { court: World.registry } } },
+  {
+    step: 'stake-proof',
+    what: 'another stake manager in the court',
+    changes: { stake: { managerOfCourt: World.registry } },
+  },
+  { step: 'stake-proof', what: 'other cases in the court', changes: { stake: { casesOfCourt: World.registry } } },
+  ...(['node', 'log'] as const).flatMap((who): Case[] => [
+    {
+      step: 'stake-proof',
+      what: `stake of another operator than the ${who}`,
+      changes: { stake: { [who]: { operator: World.registry } } },
+    },
+    { step: 'stake-proof', what: `no index for the ${who}`, changes: { stake: { words: { [`${who}1`]: 0n } } } },
+    {
+      step: 'stake-proof',
+      what: `more leaving than there is, of the ${who}`,
+      changes: { stake: { [who]: { selfUnbonding: 100_001n * 10n ** 18n } } },
+    },
+    {
+      step: 'stake-proof',
+      what: `a bit of the ${who} that no field uses`,
+      changes: { stake: { words: { [`${who}2`]: 1n << 192n } } },
+    },
+    ...stakeProofs.map(
+      (name): Case => ({
+        step: 'stake-proof',
+        what: `a flipped byte in ${name} of the ${who}`,
+        changes: { stake: {} },
+        change: (bundle) =>
+          withStake(bundle, (stake) => ({ ...stake, [who]: { ...stake[who], [name]: bent(stake[who][name]) } })),
+      }),
+    ),
+    {
+      step: 'stake-proof',
+      what: `shares on their way out of the ${who}, passed off as absent`,
+      changes: { stake: { [who]: { selfUnbonding: 10n ** 18n } } },
+      change: (bundle) =>
+        withStake(bundle, (stake) => {
+          const other = who === 'node' ? 'log' : 'node'
+          return { ...stake, [who]: { ...stake[who], word2: stake[other].word2 } }
+        }),
+    },
+    {
+      step: 'stake-proof',
+      what: `open cases of the ${who}, passed off as absent`,
+      changes: { stake: { [who]: { openCases: 2 } } },
+      change: (bundle) =>
+        withStake(bundle, (stake) => {
+          const proof = stake[who].openCases
+          return { ...stake, [who]: { ...stake[who], openCases: proof.slice(0, -1) } }
+        }),
+    },
+  ]),
+  {
+    step: 'stake-proof',
+    what: 'the stake of the node for that of the log',
+    changes: { stake: {} },
+    change: (bundle) => withStake(bundle, (stake) => ({ ...stake, log: stake.node })),
+  },
+  ...(['stakeManager', 'faultCourt', 'faultCases'] as const).flatMap((name): Case[] => [
+    {
+      step: 'stake-proof',
+      what: `a flipped byte in the address of ${name}`,
+      changes: { stake: {} },
+      change: (bundle) =>
+        withStake(bundle, (stake) => ({ ...stake, [name]: { ...stake[name], address: flipped(stake[name].address) } })),
+    },
+    {
+      step: 'stake-proof',
+      what: `a flipped byte in the account of ${name}`,
+      changes: { stake: {} },
+      change: (bundle) =>
+        withStake(bundle, (stake) => ({ ...stake, [name]: { ...stake[name], account: bent(stake[name].account) } })),
+    },
+  ]),
+  {
+    step: 'stake-proof',
+    what: 'a flipped byte in the terms of the stake manager',
+    changes: { stake: {} },
+    change: (bundle) =>
+      withStake(bundle, (stake) => ({
+        ...stake,
+        stakeManager: { ...stake.stakeManager, terms: bent(stake.stakeManager.terms) },
+      })),
+  },
+  ...(['penalties', 'cases'] as const).map(
+    (name): Case => ({
+      step: 'stake-proof',
+      what: `a flipped byte in the ${name} of the court`,
+      changes: { stake: {} },
+      change: (bundle) =>
+        withStake(bundle, (stake) => ({
+          ...stake,
+          faultCourt: { ...stake.faultCourt, [name]: bent(stake.faultCourt[name]) },
+        })),
+    }),
+  ),
 ]
+
+/** One bit of the last byte of a proof. */
+function bent(proof: readonly Uint8Array[]): Uint8Array[] {
+  return proof.map((node, i) => (i === proof.length - 1 ? flipped(node, node.length - 1) : node))
+}
+
+type StakePart = NonNullable<Bundle.ChainPiece['stake']>
+
+function withStake(bundle: Mutable, change: (stake: StakePart) => StakePart): void {
+  if (bundle.chain?.stake !== undefined) bundle.chain = { ...bundle.chain, stake: change(bundle.chain.stake) }
+}
 
 function replaceClaim<Name extends Claims.Name>(
   values: Map<number, Uint8Array>,

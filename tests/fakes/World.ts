@@ -25,6 +25,7 @@ import {
   Slot,
 } from 'assay/protocol'
 import type { Reader } from 'assay/verify'
+import * as Stake from './Stake.ts'
 import { createState, headerRlp } from './Trie.ts'
 
 export { crypto }
@@ -91,6 +92,8 @@ export type Changes = {
   readonly step?: Partial<{ root: Uint8Array; blockNumber: bigint }>
   readonly header?: Partial<{ number: bigint; timestampSeconds: bigint }>
   readonly registryCode?: Uint8Array
+  /** Stake behind node and log; without it the world has no such contracts. */
+  readonly stake?: Stake.Changes
   readonly requestBytes?: Uint8Array
   readonly logSize?: number
   readonly rewrites?: readonly Claims.Rewrite[]
@@ -261,7 +264,9 @@ export async function create(changes: Changes = {}): Promise<World> {
   const keySlots = Layout.keyRecordSlots(crypto, nodeId, headFields.keyEpoch)
   const logSlots = Layout.logRecordSlots(crypto, logId)
   const stepSlots = Layout.stepSlots(crypto, logId, BigInt(size))
+  const subjects = { node: { id: nodeId, operator: nodeOperator }, log: { id: logId, operator: logOperator } }
   const state = await createState([
+    ...(changes.stake === undefined ? [] : Stake.accounts(subjects, changes.stake)),
     {
       address: registry,
       codeHash: changes.registryCode ?? registryCode,
@@ -328,6 +333,7 @@ export async function create(changes: Changes = {}): Promise<World> {
         step0: await state.storage(anchorLog, stepSlots[0]),
         step1: await state.storage(anchorLog, stepSlots[1]),
       },
+      ...(changes.stake === undefined ? {} : { stake: await Stake.piece(state, subjects) }),
     },
     bodies: {
       request: { salt: saltOf('request'), leaves: [requestBytes] },
@@ -341,6 +347,7 @@ export async function create(changes: Changes = {}): Promise<World> {
     chainId,
     nodeRegistry: { address: registry, codeHash: registryCode },
     anchorLog: { address: anchorLog, codeHash: anchorLogCode },
+    ...(changes.stake === undefined ? {} : { stake: Stake.contracts }),
     finality: 'development',
     headers: [{ number: headerFields.number, hash: blockHash }],
   }
