@@ -174,8 +174,8 @@ contract StakeManager is IStakeManager, Timelocked {
         if (percent > 100) revert InvalidPercent(percent, 100);
         if (rewardPercent > MAX_REWARD_PERCENT) revert InvalidPercent(rewardPercent, MAX_REWARD_PERCENT);
         Subject storage books = _subjects[subject];
-        uint256 index = books.index;
         if (capPercent != 0) percent = _useCap(books, percent, capPercent, capWindow);
+        (uint256 index, uint96 reserved, uint40 endedAt) = (books.index, books.reservedRewards, books.endedAtBlock);
         if (index != 0 && percent != 0) {
             uint256 lower = Shares.indexAfter(index, percent);
             uint256 fromSelf = _lost(books.selfShares, index, lower);
@@ -185,14 +185,17 @@ contract StakeManager is IStakeManager, Timelocked {
             emit Slashed(subject, percent, fromSelf, slashed, reporterReward);
             slashed += fromSelf;
             if (lower == 0) fatal = true;
-            // casting is safe because the index fell and the reward is below 2^88
+            // casting is safe because the reward is below 2^88
             // forge-lint: disable-next-line(unsafe-typecast)
-            (books.index, books.reservedRewards) = (uint64(lower), books.reservedRewards + uint96(reporterReward));
+            (index, reserved) = (lower, reserved + uint96(reporterReward));
         }
-        if (fatal && books.endedAtBlock == 0) {
-            books.endedAtBlock = uint40(block.number);
+        if (fatal && endedAt == 0) {
+            endedAt = uint40(block.number);
             emit Ended(subject);
         }
+        // casting is safe because the index only falls
+        // forge-lint: disable-next-line(unsafe-typecast)
+        (books.index, books.reservedRewards, books.endedAtBlock) = (uint64(index), reserved, endedAt);
     }
 
     /// @inheritdoc IStakeManager

@@ -18,8 +18,9 @@ library Rfc9162 {
         returns (bool)
     {
         if (index >= size || size > MAX_SIZE) return false;
-        uint64 node = index;
-        uint64 last = size - 1;
+        // Whole words: narrower ones are masked at every shift, in a loop of up to 63 rounds.
+        uint256 node = index;
+        uint256 last = size - 1;
         bytes32 hash = leafHash;
         for (uint256 i = 0; i < proof.length; ++i) {
             if (last == 0) return false;

@@ -29,4 +29,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b506110bd8061001c5f395ff
 export const codeHash = '0xe1f0f15916d39aac594d2e55ddfcdb6f15cf2b6ab6e33224ebb796afd2dbb785'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '0c57b2d2b7100b1dc8bd3571c579fce1d67f6e6df2cf4574402bdd0e46f6e1c2'
+export const sourceDigest = '11271e8137bb77b37e85c4700526f7b12edcf5613b08b594db0fae3c54edde6a'
