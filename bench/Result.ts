@@ -26,7 +26,11 @@ export type Result = {
 }
 
 /** How much a suite should do. */
-export type Effort = { readonly isQuick: boolean }
+export type Effort = {
+  readonly isQuick: boolean
+  /** How long a load goes on, where one does; default: as short as shows that it works. */
+  readonly minutes?: number
+}
 
 /** A file `NAME.bench.ts` has one. */
 export type Suite = (effort: Effort) => Promise<readonly Result[]>

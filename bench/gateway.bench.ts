@@ -52,17 +52,25 @@ async function openStation(folder: string) {
   const store = SqliteReceiptStore.open({ folder: join(folder, 'node') })
   const { chainId, registry, anchorLog, logId } = scene.identity
   const identity = { chainId, registry, nodeId: scene.nodeId, keyEpoch: 0 }
-  const issuer = await Issuer.create({ crypto, identity, signer: scene.signers.node, store, log: both.log })
+  const issuer = await Issuer.create({
+    crypto,
+    identity,
+    signer: scene.signers.node,
+    store,
+    logs: [{ name: 'log', port: both.log }],
+  })
   const engine = await loadModel(join(import.meta.dirname, '..', 'models', 'tiny'), { runtime: 'onnx-wasm' })
   const leaves = LeafCache.create({
     ...{ maxBytes: leafCacheBytes, maxAgeMs: limits.leavesSeconds * 1000, now: Date.now },
   })
   const served: Served = {
     ...{ crypto, issuer, store, leaves, engines: new Map([[engine.id, engine]]), publicKeyOf: () => issuer.publicKey },
-    log: {
-      ...{ logId, publicKey: both.log.publicKey, ed25519: scene.signers.logNote.publicKey, files: both.log.files },
-      proof: both.log.proof,
-    },
+    logs: [
+      {
+        ...{ logId, publicKey: both.log.publicKey, ed25519: scene.signers.logNote.publicKey, files: both.log.files },
+        proof: both.log.proof,
+      },
+    ],
     config: NodeConfig.create(crypto, [engine], limits.leavesSeconds),
     newestBlock: () => ({ number: chain.block, timestampSeconds: BigInt(Math.floor(Date.now() / 1000)) }),
     identity: {

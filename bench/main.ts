@@ -5,6 +5,7 @@
  *     npm run bench -- receipt bundle     some of them
  *     npm run bench -- --quick            smaller inputs; goals that need the full input are not judged
  *     npm run -s bench -- --json          one JSON document
+ *     npm run bench chain -- --minutes 10 the load of `chain` for as long as its goal says, instead of half a minute
  *     npm run bench start                 first start from a fresh clone with an empty cache: slow, needs a registry
  *
  * Each suite runs in a process of its own, so that memory and compiled code of one do not colour another. What the
@@ -25,6 +26,7 @@ const suites: Readonly<
   receipt: { load: () => import('./receipt.bench.ts'), limitSeconds: 300 },
   bundle: { load: () => import('./bundle.bench.ts'), limitSeconds: 300 },
   log: { load: () => import('./logGoals.bench.ts'), limitSeconds: 900 },
+  chain: { load: () => import('./chain.bench.ts'), limitSeconds: 300 },
   anchor: { load: () => import('./anchor.bench.ts'), limitSeconds: 120 },
   engine: { load: () => import('./engine.bench.ts'), limitSeconds: 300 },
   gateway: { load: () => import('./gateway.bench.ts'), limitSeconds: 300 },
@@ -46,16 +48,26 @@ type Ran = {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, quick: { type: 'boolean' }, suite: { type: 'string' } },
+  options: {
+    json: { type: 'boolean' },
+    quick: { type: 'boolean' },
+    suite: { type: 'string' },
+    minutes: { type: 'string' },
+  },
 })
 // `npm run bench --json` keeps the option for npm itself and tells the script by its environment.
 const isJson = values.json ?? process.env.npm_config_json === 'true'
 const isQuick = values.quick ?? process.env.npm_config_quick === 'true'
+const minutes = Number(values.minutes ?? process.env.npm_config_minutes ?? 0)
 
 if (values.suite !== undefined) await runSuite(values.suite)
 else process.exitCode = await main()
 
 async function main(): Promise<number> {
+  if (!(minutes >= 0 && minutes <= 120)) {
+    process.stderr.write('--minutes takes a number up to 120.\n')
+    return 2
+  }
   const unknown = positionals.filter((name) => !Object.hasOwn(suites, name))
   if (unknown.length > 0) {
     process.stderr.write(`There is no benchmark ${unknown.join(', ')}; there are ${Object.keys(suites).join(', ')}.\n`)
@@ -120,9 +132,9 @@ async function spawnSuite(suite: string): Promise<Ran> {
   const { limitSeconds } = suites[suite] as (typeof suites)[string]
   const startedMs = performance.now()
   const busy = Machine.busySeconds()
-  const args = ['--suite', suite, ...(isQuick ? ['--quick'] : [])]
+  const args = ['--suite', suite, '--minutes', String(minutes), ...(isQuick ? ['--quick'] : [])]
   const child = fork(import.meta.filename, args, { stdio: ['ignore', 2, 'inherit', 'ipc'], serialization: 'advanced' })
-  const timer = setTimeout(() => child.kill('SIGKILL'), limitSeconds * 1000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), (limitSeconds + 60 * minutes) * 1000)
   let answer: Answer | undefined
   let ownSeconds = 0
   child.on('message', (message: { readonly answer: Answer; readonly ownSeconds: number }) => {
@@ -141,7 +153,10 @@ async function runSuite(name: string): Promise<void> {
   let answer: Answer
   try {
     const { run } = await (suites[name] as (typeof suites)[string]).load()
-    answer = { results: await run({ isQuick }), consumed: Measure.consumedSoFar() }
+    answer = {
+      results: await run({ isQuick, ...(minutes === 0 ? {} : { minutes }) }),
+      consumed: Measure.consumedSoFar(),
+    }
   } catch (error) {
     answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) }
   }

@@ -92,7 +92,8 @@ async function openStation(folder: string, parts: { readonly crypto: Crypto; rea
   const both = await scene.openBoth(folder, chain, { crypto: parts.crypto, signer: parts.logSigner })
   const store = SqliteReceiptStore.open({ folder: join(folder, 'node') })
   const issuer = await Issuer.create({
-    ...{ crypto: parts.crypto, identity: headIdentity, signer: scene.signers.node, store, log: both.log },
+    ...{ crypto: parts.crypto, identity: headIdentity, signer: scene.signers.node, store },
+    logs: [{ name: 'log', port: both.log }],
     // A slow disk must show as time, not as a call that is answered later.
     pledgeTimeoutMs: 60_000,
   })
@@ -205,6 +206,7 @@ async function measureParts(folder: string, isQuick: boolean): Promise<readonly 
 
   const stored = (i: number): StoredReceipt => ({
     ...{ keyId, sequence: BigInt(i), receiptHash: digest(i), head, secret: digest(1), orderHash: undefined },
+    nonce: new Uint8Array(16),
     ...{ claims: Bytes.fromBase64url(Wire.encodeClaims(values)), intent: 0, released: undefined },
   })
   async function storeReceipts(count: number, start: number): Promise<number> {

@@ -8,6 +8,7 @@ import type * as TrustAnchors from '../chain/TrustAnchors.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import type { ChainView } from '../verify/Reader.ts'
+import * as ChainFacts from './ChainFacts.ts'
 
 /** What a client wants proven: a key's record, and with `log` the log's record, with `size` the step of that size. `nodeId`, `logId`: 32 bytes. */
 export type PieceQuery = {
@@ -17,13 +18,16 @@ export type PieceQuery = {
 }
 
 /** What the client asks of its chain; interface owned by the client, so that tests and other chains can stand in. */
-export type ChainAccess = {
+export type ChainAccess = ChainFacts.ChainFacts & {
   readonly chainId: bigint
   /** Newest block, and the canonical hashes of the asked numbers (numbers that do not exist yet are left out). */
   view(numbers: readonly bigint[]): Promise<ChainView>
   /** The record of a node's key at the newest block, by state proof; undefined if the chain has none. */
   keyRecord(query: Pick<PieceQuery, 'nodeId' | 'keyEpoch'>): Promise<Records.KeyRecord | undefined>
-  /** The proofs, at the finalized block if the record is there already, else at the newest. */
+  /**
+   * The proofs, at the finalized block if the record is there already, else at the newest; with those of the stake of node and
+   * log if the reader names contracts of stake and both are staked.
+   */
   piece(query: PieceQuery): Promise<{
     readonly piece: ChainPiece.ChainPiece
     readonly header: TrustAnchors.TrustedHeader
@@ -35,9 +39,10 @@ export type ChainAccess = {
 export function overRpc(
   crypto: Crypto,
   rpc: Rpc.Rpc,
-  anchors: Pick<TrustAnchors.TrustAnchors, 'nodeRegistry' | 'anchorLog'>,
+  anchors: Pick<TrustAnchors.TrustAnchors, 'nodeRegistry' | 'anchorLog' | 'stake'>,
 ): ChainAccess {
   return {
+    ...ChainFacts.overRpc(crypto, rpc, anchors),
     chainId: rpc.chainId,
     async view(numbers) {
       const newest = await Rpc.newest(crypto, rpc)
@@ -74,6 +79,7 @@ export function overRpc(
           query.log === undefined
             ? undefined
             : { anchorLog: anchors.anchorLog, logId: query.log.logId, size: query.log.size },
+        stake: anchors.stake,
       })
       try {
         const tip = await Rpc.finalized(crypto, rpc)

@@ -260,7 +260,13 @@ describe('pending receipts', () => {
       const after = create({ pending: filePendingStore(folder) })
       assert.deepEqual(await filePendingStore(folder).list(), [graded.receiptHash])
       gateway.isFinal = true
-      assert.deepEqual(await after.raisePending(), { final: [graded.receiptHash], pending: [], failed: [] })
+      assert.deepEqual(await after.raisePending(), {
+        final: [graded.receiptHash],
+        pending: [],
+        awaited: [],
+        failed: [],
+        faults: [],
+      })
       assert.deepEqual(readdirSync(folder), [])
     } finally {
       rmSync(folder, { recursive: true })

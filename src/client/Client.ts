@@ -11,18 +11,38 @@ import { BaseError, PolicyError, UsageError } from '../protocol/errors.ts'
 import { roles } from '../protocol/Identity.ts'
 import type { Terms } from '../protocol/Order.ts'
 import * as Pledge from '../protocol/Pledge.ts'
+import * as CounterEvidence from '../verify/CounterEvidence.ts'
 import * as Integrity from '../verify/Integrity.ts'
 import * as Policy from '../verify/Policy.ts'
 import { strict } from '../verify/policies.ts'
 import type { Reader } from '../verify/Reader.ts'
 import * as Verdict from '../verify/Verdict.ts'
+import * as Awaiting from './Awaiting.ts'
+import * as Cases from './Cases.ts'
 import type { ChainAccess } from './ChainAccess.ts'
+import type { Court } from './Court.ts'
+import * as CourtDemands from './CourtDemands.ts'
 import * as Exchange from './Exchange.ts'
+import * as Filing from './Filing.ts'
 import * as Graded from './Graded.ts'
+import * as Heartbeats from './Heartbeats.ts'
 import * as HttpBody from './HttpBody.ts'
 import * as NodeInfo from './NodeInfo.ts'
+import * as PendingCall from './PendingCall.ts'
 import * as Raising from './Raising.ts'
-import { type AnchorStore, maxPending, type PendingStore } from './Stores.ts'
+import {
+  type AnchorStore,
+  type CallStore,
+  type CaseStore,
+  type FaultStore,
+  maxPending,
+  memoryCaseStore,
+  memoryFaultStore,
+  memoryPendingStore,
+  type PendingStore,
+} from './Stores.ts'
+import * as Watching from './Watching.ts'
+import { memoryWatchStore, type WatchStore } from './WatchStore.ts'
 
 /** Names that the reader gives; the rest of a `Reader` comes from the anchor store and the chain. */
 export type Names = Pick<Reader, 'witnesses' | 'operators' | 'rewrites'>
@@ -37,6 +57,8 @@ export type Options = {
   readonly random: (length: number) => Uint8Array
   readonly anchors: AnchorStore
   readonly pending: PendingStore
+  /** Calls whose receipt is still to come. Default: for as long as the client lives. */
+  readonly calls?: CallStore
   /** Default: nobody is named, which `strict` answers with UNCHECKED. */
   readonly names?: Names
   /** The reader's own view of the chain; without it nothing rises above what the files show. */
@@ -46,6 +68,16 @@ export type Options = {
   /** Default: only the node itself may see plaintext, and may keep it for 10 minutes in memory. */
   readonly terms?: Terms
   readonly recompute?: Verdict.Options['recompute']
+  /** Memory of what parties signed. Default: for as long as the client lives. */
+  readonly watch?: WatchStore
+  /** Where `.fault` files go. Default: for as long as the client lives. */
+  readonly faults?: FaultStore
+  /** Where faults are filed, and entries and openings are demanded. Default: files are written, and nothing is filed. */
+  readonly court?: Court
+  /** Cases that this client opened. Default: for as long as the client lives. */
+  readonly cases?: CaseStore
+  /** Most wei in bonds of open cases at once. Default: `Cases.defaultSpendLimit`. */
+  readonly spendLimit?: bigint
   readonly fetch?: typeof globalThis.fetch
   readonly now?: () => number
   /** Resolves after the time, or when the signal aborts. */
@@ -72,7 +104,14 @@ const nobody: Names = Object.freeze({ witnesses: [], operators: [], rewrites: []
 export type PendingReport = {
   readonly final: readonly string[]
   readonly pending: readonly string[]
+  /** Orders (their hashes) whose receipt no log has pledged yet. */
+  readonly awaited: readonly string[]
+  /** `receiptHash` is the order's hash for a call whose receipt is still to come. */
   readonly failed: readonly { readonly receiptHash: string; readonly code: string }[]
+  /** Names of the `.fault` files that this round wrote. */
+  readonly faults: readonly string[]
+  /** How far the filing has come, where there is a court and it could be reached. */
+  readonly filing?: Filing.Report
 }
 
 /** A caller of one gateway; its answers are reachable only against a verdict. */
@@ -82,11 +121,13 @@ export type Client = {
   readonly policy: Policy.Policy
   /** What the node says of itself, after the checks that come before anything is sent. */
   info(): Promise<NodeInfo.NodeInfo>
+  /** How old the newest block is that the node saw, by this reader's own view of the chain; facts, no grade. See `Heartbeats.ask`. */
+  heartbeat(): Promise<Heartbeats.Facts>
   /** Sends exact bytes to an endpoint; the answer's chunks are graded. */
   call(target: string, body: Uint8Array, options?: CallOptions): Promise<Graded.Graded<Exchange.Answer>>
   /** Verdict on any bundle as this client sees it now. */
   verdict(bundle: Uint8Array, policy?: Policy.Policy): Promise<Verdict.Verdict>
-  /** Raises the anchoring of all pending receipts once; what became final leaves the store. */
+  /** Asks for receipts that are still to come and raises the anchoring of all pending ones once; what became final leaves the store. */
   raisePending(): Promise<PendingReport>
   /**
    * Raises them in the background, round after round, until the signal aborts. What cannot be reached now is asked again in the
@@ -120,6 +161,20 @@ export function create(options: Options): Client {
   const now = options.now ?? Date.now
   const sleep = options.sleep ?? sleepFor
   const fetch = options.fetch ?? globalThis.fetch
+  const faults = options.faults ?? memoryFaultStore()
+  const { court } = options
+  const watching = Watching.create({
+    ...{ crypto, fetch, baseUrl, chain: options.chain, faults },
+    store: options.watch ?? memoryWatchStore(),
+    observe: court === undefined ? undefined : (logId) => Filing.observe(court, logId),
+    demands:
+      court === undefined
+        ? undefined
+        : CourtDemands.create({
+            ...{ crypto, court, signer: options.signer, cases: options.cases ?? memoryCaseStore() },
+            spendLimit: options.spendLimit ?? Cases.defaultSpendLimit,
+          }),
+  })
   const raisingParts: Raising.Parts = {
     crypto,
     fetch,
@@ -127,11 +182,28 @@ export function create(options: Options): Client {
     chain: options.chain,
     anchors,
     witnesses: names.witnesses,
+    sawState: watching.sawState,
   }
+  const awaiting = Awaiting.create({
+    ...{ crypto, policy, sleep, now, grade, calls: options.calls ?? memoryPendingStore() },
+    follow: async (asked) =>
+      PendingCall.follow({ crypto, fetch, baseUrl, watch: watching, info: await describe() }, asked),
+  })
   let cached: NodeInfo.NodeInfo | undefined
+  const beats: Heartbeats.Memory = new Map()
 
   async function info(): Promise<NodeInfo.NodeInfo> {
     if (cached !== undefined) return cached
+    const read = await describe()
+    await assertRegistered(read)
+    const { chainId, anchorLog } = read
+    await watching.sawLogs(read.logs.map(({ logId, publicKey }) => ({ chainId, anchorLog, logId, publicKey })))
+    cached = read
+    return read
+  }
+
+  /** What the node says of itself now, if it stands on a chain that this reader named. */
+  async function describe(): Promise<NodeInfo.NodeInfo> {
     const response = await HttpBody.reach(
       fetch(new URL('/.well-known/assay.json', baseUrl), {
         redirect: 'error',
@@ -141,9 +213,15 @@ export function create(options: Options): Client {
     if (!response.ok) throw new Exchange.GatewayError(response.status, 'no_description', undefined)
     const read = NodeInfo.parse(await HttpBody.readText(response, NodeInfo.maxBytes))
     await assertTrustedChain(read)
-    await assertRegistered(read)
-    cached = read
     return read
+  }
+
+  async function heartbeat(): Promise<Heartbeats.Facts> {
+    const { chain } = options
+    if (chain === undefined) throw new Heartbeats.NoChainError()
+    // The node may have a new key since.
+    cached = undefined
+    return Heartbeats.ask({ ...{ crypto, fetch, baseUrl, chain, memory: beats }, info: await info() })
   }
 
   /** With a view of the chain: the key that will sign is the registered one of that node, or nothing is sent. */
@@ -189,8 +267,10 @@ export function create(options: Options): Client {
     asked: Policy.Policy = policy,
     recompute: Verdict.Options['recompute'] = options.recompute,
   ): Promise<Verdict.Verdict> {
+    const own = await watching.about(Bundle.parse(bundle), CounterEvidence.maxFiles)
     return Verdict.verify(crypto, {
       bundle,
+      ...{ faults: own.files, known: own.known },
       reader: await reader(bundle),
       policy: asked,
       nowSeconds: BigInt(Math.floor(now() / 1000)),
@@ -215,9 +295,10 @@ export function create(options: Options): Client {
     callOptions: CallOptions = {},
   ): Promise<Graded.Graded<Exchange.Answer>> {
     const read = await info()
-    if ((await pending.list()).length >= maxPending) throw new PendingFullError()
+    if ((await pending.list()).length + (await awaiting.count()) >= maxPending) throw new PendingFullError()
+    await watching.assertRoom()
     const { onProvisional } = callOptions
-    const answer = await Exchange.run(
+    const outcome = await Exchange.run(
       {
         crypto,
         fetch,
@@ -226,6 +307,7 @@ export function create(options: Options): Client {
         signer: options.signer,
         random: options.random,
         nowSeconds: () => BigInt(Math.floor(now() / 1000)),
+        watch: watching,
       },
       {
         target,
@@ -239,41 +321,67 @@ export function create(options: Options): Client {
         ...(onProvisional === undefined ? {} : { onData: (data: string) => onProvisional({ provisional: data }) }),
       },
     )
+    return PendingCall.is(outcome) ? awaiting.keep(outcome) : grade(outcome)
+  }
+
+  /** Keeps a receipt that came, and hands the answer out against a verdict. */
+  async function grade(answer: Exchange.Answer): Promise<Graded.Graded<Exchange.Answer>> {
     let bytes = Bundle.serialize(Raising.withoutStrangers(crypto, answer.bundle, names.witnesses))
     // Signatures, order and exact bytes before anybody sees text; throws `Integrity.StepError`.
     await Integrity.check({ crypto, bundle: Bundle.parse(bytes), exactProfiles: Profiles.exact })
     const recompute = once(options.recompute)
     await pending.save(answer.receiptHash, bytes)
+    const last = { ms: 0 }
     return Graded.create<Exchange.Answer>({
       value: answer,
       receiptHash: answer.receiptHash,
       bundle: () => bytes,
       policy,
       verdict: (asked) => verdict(bytes, asked, recompute),
-      raise: async () => {
-        const raised = await raise(bytes)
-        const isNew = raised.changed && !Bytes.equal(raised.bundle, bytes)
-        bytes = raised.bundle
-        if (raised.isFinal) await pending.remove(answer.receiptHash)
-        else if (isNew) await pending.save(answer.receiptHash, bytes)
-      },
+      raise: () =>
+        watched(answer.receiptHash, last, async () => {
+          const raised = await raise(bytes)
+          const isNew = raised.changed && !Bytes.equal(raised.bundle, bytes)
+          bytes = raised.bundle
+          if (raised.isFinal) await finish(answer.receiptHash)
+          else if (isNew) await pending.save(answer.receiptHash, bytes)
+        }),
       sleep,
       now,
     })
   }
 
-  async function raisePending(): Promise<PendingReport> {
-    const report = {
-      final: [] as string[],
-      pending: [] as string[],
-      failed: [] as { receiptHash: string; code: string }[],
+  /** Nothing more is owed for a receipt. What stands beside it is looked at first, because it may be evidence. */
+  async function finish(receiptHash: string): Promise<void> {
+    await watching.kept(receiptHash)
+    await pending.remove(receiptHash)
+  }
+
+  /** Evidence that does not hold may be a lie on the way or a fault. If it is a fault the verdict says so; else the error stands. */
+  async function watched(receiptHash: string, last: { ms: number }, work: () => Promise<void>): Promise<void> {
+    let failure: BaseError | undefined
+    try {
+      await work()
+    } catch (error) {
+      if (!BaseError.isInstance(error)) throw error
+      failure = error
     }
+    // A chain makes a block a second at most: looking more often shows nothing new.
+    if (failure === undefined && Math.abs(now() - last.ms) < 1_000) return
+    last.ms = now()
+    const { faults: found } = await watching.round(receiptHash)
+    if (failure !== undefined && found.length === 0) throw failure
+  }
+
+  async function raisePending(): Promise<PendingReport> {
+    const { awaited, failed } = await awaiting.round()
+    const report = { final: [] as string[], pending: [] as string[], awaited, failed: [...failed] }
     for (const receiptHash of await pending.list()) {
       try {
         const bytes = await pending.load(receiptHash)
         if (bytes === undefined) continue
         const raised = await raise(bytes)
-        if (raised.isFinal) await pending.remove(receiptHash)
+        if (raised.isFinal) await finish(receiptHash)
         else if (raised.changed && !Bytes.equal(raised.bundle, bytes)) await pending.save(receiptHash, raised.bundle)
         ;(raised.isFinal ? report.final : report.pending).push(receiptHash)
       } catch (error) {
@@ -282,7 +390,21 @@ export function create(options: Options): Client {
         report.failed.push({ receiptHash, code: error.code })
       }
     }
-    return report
+    const { faults: found, closed } = await watching.round()
+    for (const receiptHash of closed) await pending.remove(receiptHash)
+    const filing = await filed()
+    return { ...report, faults: found, ...(filing === undefined ? {} : { filing }) }
+  }
+
+  /** Takes all fault files a step further. A court that cannot be reached now is asked again in the next round. */
+  async function filed(): Promise<Filing.Report | undefined> {
+    if (court === undefined) return undefined
+    try {
+      return await Filing.advance({ crypto, court, faults, random: options.random })
+    } catch (error) {
+      if (BaseError.isInstance(error)) return undefined
+      throw error
+    }
   }
 
   async function keepRaising({
@@ -302,7 +424,7 @@ export function create(options: Options): Client {
   }
 
   const ofBundle: Client['verdict'] = (bundle, asked) => verdict(bundle, asked)
-  return { baseUrl, policy, info, call, verdict: ofBundle, raisePending, keepRaising, raise }
+  return { baseUrl, policy, info, heartbeat, call, verdict: ofBundle, raisePending, keepRaising, raise }
 }
 
 function sleepFor(ms: number, signal?: AbortSignal): Promise<void> {

@@ -20,6 +20,7 @@ import * as Sse from '../protocol/Sse.ts'
 import * as Wire from '../protocol/Wire.ts'
 import * as HttpBody from './HttpBody.ts'
 import type { NodeInfo } from './NodeInfo.ts'
+import type { PendingCall } from './PendingCall.ts'
 
 /** What the client brings to a call. */
 export type Parts = {
@@ -30,6 +31,28 @@ export type Parts = {
   readonly signer: Cose.Signer
   readonly random: (length: number) => Uint8Array
   readonly nowSeconds: () => bigint
+  /** Told what parties signed, before anything is made of it; the call waits until it is remembered. */
+  readonly watch?: Watch
+}
+
+/** Who remembers what comes; heads and pledges as they came, with the keys that are meant to have signed them. */
+export type Watch = {
+  sawHead(seen: {
+    readonly head: Uint8Array
+    readonly signature: Uint8Array
+    readonly publicKey: Uint8Array
+  }): Promise<void>
+  sawPledge(promised: Promised): Promise<void>
+  /** The node does not give the claims of its receipt. */
+  sawUnopened(unopened: Promised & { readonly order: Uint8Array }): Promise<void>
+}
+type Promised = {
+  readonly head: Uint8Array
+  readonly signature: Uint8Array
+  readonly publicKey: Uint8Array
+  readonly pledge: Uint8Array
+  readonly pledgeSignature: Uint8Array
+  readonly logKey: Uint8Array
 }
 
 /** One call as it will be sent. */
@@ -70,8 +93,12 @@ export const besideTimeoutMs = 10_000
 /** How long an order stays good. */
 const orderSeconds = 300n
 
-/** Makes the call and assembles the bundle; throws `Exchange.RefusedError`, `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors. */
-export async function run(parts: Parts, request: Request): Promise<Answer> {
+/**
+ * Makes the call and assembles the bundle; without a pledge in time, gives all that is needed to go on with it later.
+ *
+ * Throws: `Exchange.RefusedError`, `Exchange.GatewayError`, `Exchange.ReceiptError` and the parsers' errors.
+ */
+export async function run(parts: Parts, request: Request): Promise<Answer | PendingCall> {
   const url = new URL(request.target, parts.baseUrl)
   if (url.origin !== new URL(parts.baseUrl).origin || url.pathname !== request.target) throw new TargetError()
   const made = await makeOrder(parts, request)
@@ -92,12 +119,34 @@ export async function run(parts: Parts, request: Request): Promise<Answer> {
     if (!response.ok) throw new GatewayError(response.status, errorCode(read.chunks[0]), retryAfter(response))
     throw new ReceiptError('receipt-missing', 'The answer came without a receipt.')
   }
-  if (receipt === Wire.pending) throw new GatewayError(response.status, 'receipt_pending', 1)
+  if (receipt === Wire.pending) return toPending(parts, request, made, { ...read, status: response.status, mediaType })
   return assemble(parts, request, made, { ...read, status: response.status, mediaType })
 }
 
+/** An answer whose receipt follows; the secret that came with it reads the claims then. */
+function toPending(parts: Parts, request: Request, made: Made, read: Came): PendingCall {
+  const { crypto, info, nowSeconds } = parts
+  const secret = read.values.get('secret')
+  if (secret === undefined) throw new GatewayError(read.status, 'receipt_pending', 1)
+  const orderHash = Order.hash(crypto, Order.parse(made.piece.words), {
+    chainId: info.chainId,
+    registry: info.nodeRegistry,
+  })
+  return {
+    ...{ orderHash, askedSeconds: nowSeconds(), target: request.target, body: request.body },
+    ...{ status: read.status, mediaType: read.mediaType, chunks: read.chunks },
+    ...{ secret: Wire.decodeSecret(secret), order: made.piece },
+  }
+}
+
+/** The order as it goes into the bundle, and its nonce (16 bytes). */
+export type Made = { readonly piece: Bundle.OrderPiece; readonly nonce: Uint8Array }
+
+/** What came: status, form, chunks and receipt values. */
+export type Came = Read & { readonly status: number; readonly mediaType: string }
+
 /** Chunks as committed, and the values of `receipt`, `pledge`, `secret`, `claims` as they came. */
-type Read = { readonly chunks: readonly Uint8Array[]; readonly values: ReadonlyMap<string, string> }
+export type Read = { readonly chunks: readonly Uint8Array[]; readonly values: ReadonlyMap<string, string> }
 
 async function makeOrder({ crypto, info, signer, random, nowSeconds }: Parts, request: Request) {
   const requestSalt = random(16)
@@ -157,11 +206,12 @@ async function readStream(response: Response, onData: ((data: string) => void) |
   return { chunks, values: new Map([...comments].map(([name, value]) => [name.replace(/^assay-/, ''), value])) }
 }
 
-async function assemble(
-  parts: Parts,
-  request: Request,
-  made: Awaited<ReturnType<typeof makeOrder>>,
-  read: Read & { readonly status: number; readonly mediaType: string },
+/** Puts the bundle of a call together; throws `Exchange.ReceiptError`, `Exchange.ResponseMismatchError` and the parsers' errors. */
+export async function assemble(
+  parts: Pick<Parts, 'crypto' | 'fetch' | 'baseUrl' | 'info' | 'watch'>,
+  request: Pick<Request, 'target' | 'body'>,
+  made: Made,
+  read: Came,
 ): Promise<Answer> {
   const { crypto, info } = parts
   const [receipt, pledge, secret, claims] = ['receipt', 'pledge', 'secret', 'claims'].map((name) =>
@@ -171,10 +221,23 @@ async function assemble(
   if (signed === undefined || secret === undefined)
     throw new ReceiptError('receipt-incomplete', 'The answer carries only a part of its receipt.')
   const { head, signature } = signed
+  const seen = { head, signature, publicKey: info.publicKey }
+  await parts.watch?.sawHead(seen)
+  const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
+  const log = logOf(info, pledgePiece?.words)
+  const promised =
+    pledgePiece === undefined || log === undefined
+      ? undefined
+      : { ...seen, pledge: pledgePiece.words, pledgeSignature: pledgePiece.signature, logKey: log.publicKey }
+  if (promised !== undefined) await parts.watch?.sawPledge(promised)
   const secretBytes = Wire.decodeSecret(secret)
   const receiptHash = Bytes.toHex(Head.hash(crypto, head))
   const readToken = Wire.readToken(crypto, secretBytes)
   const values = claims === undefined ? await fetchClaims(parts, receiptHash, readToken) : Wire.decodeClaims(claims)
+  if (values === undefined) {
+    if (promised !== undefined) await parts.watch?.sawUnopened({ ...promised, order: made.piece.words })
+    throw new ReceiptError('claims-missing', "The node did not give the receipt's claims.")
+  }
   const salts = ClaimsTree.salts(crypto, secretBytes, made.nonce)
   const parsed = Head.parse(head)
   const disclosed = new Map(
@@ -195,8 +258,6 @@ async function assemble(
       ? {}
       : { output: { salt: salt('output'), leaves: leaves.output } }),
   }
-  const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
-  const log = logOf(info, pledgePiece?.words)
   const bundle: Bundle.Bundle = {
     receipt: { head, signature },
     disclosed,
@@ -231,7 +292,7 @@ function assertRoot(crypto: Crypto, signedRoot: Uint8Array, disclosed: Bundle.Bu
 
 /** The receipt must be for this endpoint, and the status and form that came must be those of the receipt: the order and the body's hash do not say it. */
 function assertAnswered(
-  request: Request,
+  request: Pick<Request, 'target'>,
   read: { readonly status: number; readonly mediaType: string },
   disclosed: Bundle.Bundle['disclosed'],
 ): void {
@@ -265,22 +326,29 @@ function assertResponse(
 }
 
 async function fetchClaims(
-  parts: Parts,
+  parts: Beside,
   receiptHash: string,
   readToken: Uint8Array,
-): Promise<ReadonlyMap<number, Uint8Array>> {
+): Promise<ReadonlyMap<number, Uint8Array> | undefined> {
   const bytes = await fetchWithToken(parts, `/v1/receipts/${receiptHash}/claims`, readToken)
-  if (bytes === undefined) throw new ReceiptError('claims-missing', "The node did not give the receipt's claims.")
-  return Wire.decodeReceiptClaims(bytes).claims
+  return bytes === undefined ? undefined : Wire.decodeReceiptClaims(bytes).claims
 }
 
 /** The leaves are kept by the node for a short time; without them the call cannot be recomputed, and nothing else is lost. */
-async function fetchLeaves(parts: Parts, receiptHash: string, readToken: Uint8Array) {
+async function fetchLeaves(parts: Beside, receiptHash: string, readToken: Uint8Array) {
   const bytes = await fetchWithToken(parts, `/v1/receipts/${receiptHash}/leaves`, readToken)
   return bytes === undefined ? undefined : Wire.decodeReceiptLeaves(bytes)
 }
 
-async function fetchWithToken(parts: Parts, path: string, readToken: Uint8Array): Promise<Uint8Array | undefined> {
+/** What the small answers beside a call need. */
+type Beside = Pick<Parts, 'fetch' | 'baseUrl'>
+
+/** What a receipt's holder may read of it; undefined when the node does not give it. */
+export async function fetchWithToken(
+  parts: Beside,
+  path: string,
+  readToken: Uint8Array,
+): Promise<Uint8Array | undefined> {
   const asked = parts.fetch(new URL(path, parts.baseUrl), {
     headers: { authorization: `Bearer ${Bytes.toHex(readToken)}` },
     redirect: 'error',
@@ -295,7 +363,7 @@ async function fetchWithToken(parts: Parts, path: string, readToken: Uint8Array)
 }
 
 /** The code of an OpenAI-shaped error, never its message: a message could repeat the prompt. */
-function errorCode(body: Uint8Array | undefined): string {
+export function errorCode(body: Uint8Array | undefined): string {
   try {
     const parsed = JSON.parse(Bytes.toUtf8(body ?? new Uint8Array())) as { error?: { code?: unknown; type?: unknown } }
     const code = parsed.error?.code ?? parsed.error?.type
@@ -349,6 +417,8 @@ export type ReceiptErrorCode =
   | 'receipt-missing'
   | 'receipt-incomplete'
   | 'claims-missing'
+  | 'receipt-lost'
+  | 'other-receipt'
   | 'claims-root-differs'
   | 'other-endpoint'
 

@@ -26,42 +26,65 @@ import { DatabaseSync } from 'node:sqlite'
 import * as TrustAnchors from '../chain/TrustAnchors.ts'
 import * as Bundle from '../protocol/Bundle.ts'
 import { UnavailableError, UsageError } from '../protocol/errors.ts'
-import { type AnchorStore, maxPending, type PendingStore } from './Stores.ts'
+import * as Fault from '../protocol/Fault.ts'
+import * as CourtFiles from './CourtFiles.ts'
+import * as PendingCall from './PendingCall.ts'
+import {
+  type AnchorStore,
+  type CallStore,
+  type CaseStore,
+  type FaultStore,
+  maxPending,
+  type PendingStore,
+} from './Stores.ts'
+
+export { fileWatchStore, WatchFileError } from './WatchFile.ts'
 
 /** Longest wait for another process that changes the anchors: a change takes milliseconds. */
 const lockTimeoutMs = 5_000
 /** A file beside its place that is older than this was left by a crash. */
 const leftOverMs = 60 * 60 * 1000
-const suffix = '.receipt'
-const pendingName = /^([0-9a-f]{64})\.receipt$/
+/** What is kept under a hash: receipts on their way to finality, or calls whose receipt is still to come. */
+type Kind = { readonly suffix: string; readonly name: RegExp; readonly maxBytes: number }
+const receipts: Kind = { suffix: '.receipt', name: /^([0-9a-f]{64})\.receipt$/, maxBytes: Bundle.maxBytes }
+const calls: Kind = { suffix: '.call', name: /^([0-9a-f]{64})\.call$/, maxBytes: PendingCall.maxBytes }
 
 /** Points of a write at which a test may end the process. */
 export type Hooks = { readonly reached?: (step: 'written' | 'synced' | 'renamed') => void }
 
 /** Receipts on their way to finality, one file each in `folder` (made with mode 0700; files 0600). */
 export function filePendingStore(folder: string, hooks: Hooks = {}): PendingStore {
+  return hashStore(folder, receipts, hooks)
+}
+
+/** Calls whose receipt is still to come, one file each in `folder`, which may be that of the pending receipts. */
+export function fileCallStore(folder: string, hooks: Hooks = {}): CallStore {
+  return hashStore(folder, calls, hooks)
+}
+
+function hashStore(folder: string, kind: Kind, hooks: Hooks): PendingStore {
   const pathOf = (receiptHash: string): string => {
     if (!/^[0-9a-f]{64}$/.test(receiptHash)) throw new ReceiptNameError()
-    return join(folder, receiptHash + suffix)
+    return join(folder, receiptHash + kind.suffix)
   }
   return {
     async save(receiptHash, bundle) {
       const path = pathOf(receiptHash)
-      if (bundle.length > Bundle.maxBytes) throw new ReceiptSizeError()
+      if (bundle.length > kind.maxBytes) throw new ReceiptSizeError()
       mkdirSync(folder, { recursive: true, mode: 0o700 })
       const before = timesOf(path)
-      if (before === undefined && names(folder).length >= maxPending) throw new PendingFolderFullError()
+      if (before === undefined && names(folder, kind).length >= maxPending) throw new PendingFolderFullError()
       // The time of the first save stays, so that the oldest receipt is still known after it rose.
       replace(path, bundle, hooks, before)
     },
     async load(receiptHash) {
-      return readLimited(pathOf(receiptHash), Bundle.maxBytes)
+      return readLimited(pathOf(receiptHash), kind.maxBytes)
     },
     async list() {
       removeLeftOvers(folder)
       const found: { readonly receiptHash: string; readonly ms: number }[] = []
-      for (const name of names(folder)) {
-        const receiptHash = pendingName.exec(name)?.[1]
+      for (const name of names(folder, kind)) {
+        const receiptHash = kind.name.exec(name)?.[1]
         const times = receiptHash === undefined ? undefined : timesOf(join(folder, name))
         if (receiptHash !== undefined && times !== undefined) found.push({ receiptHash, ms: times.mtimeMs })
       }
@@ -75,13 +98,102 @@ export function filePendingStore(folder: string, hooks: Hooks = {}): PendingStor
   }
 }
 
+/** What a fault file's filing state and a case's state may have: a call of 16 KiB as hex, and more. */
+const maxStateBytes = 256 * 1024
+
+/**
+ * Fault files, one `<id>.fault` each in `folder`, beside it how far its filing has come: `<id>.filing`, and `<id>.filed`
+ * when that is final, so that a folder tells what is left to do by its names.
+ */
+export function fileFaultStore(folder: string, hooks: Hooks = {}): FaultStore {
+  const pathOf = (id: string, end: 'fault' | 'filing' | 'filed'): string => {
+    if (!/^[0-9a-f]{64}$/.test(id)) throw new ReceiptNameError()
+    return join(folder, `${id}.${end}`)
+  }
+  const readState = (id: string, end: 'filing' | 'filed') => {
+    const bytes = readLimited(pathOf(id, end), maxStateBytes)
+    return bytes === undefined ? undefined : asStored(`${id}.${end}`, () => CourtFiles.parseFiling(bytes))
+  }
+  return {
+    async save(id, file) {
+      const path = pathOf(id, 'fault')
+      if (file.length > Fault.maxBytes) throw new FaultSizeError()
+      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      if (timesOf(path) === undefined) replace(path, file, hooks)
+    },
+    async list(which = 'all') {
+      removeLeftOvers(folder)
+      const names = namesIn(folder)
+      const filed = new Set(which === 'all' ? [] : names.filter((name) => name.endsWith('.filed')))
+      const found: { readonly id: string; readonly ms: number }[] = []
+      for (const name of names) {
+        const id = /^([0-9a-f]{64})\.fault$/.exec(name)?.[1]
+        if (id === undefined || filed.has(`${id}.filed`)) continue
+        const times = timesOf(join(folder, name))
+        if (times !== undefined) found.push({ id, ms: times.mtimeMs })
+      }
+      return found.sort((a, b) => a.ms - b.ms || (a.id < b.id ? -1 : 1)).map(({ id }) => id)
+    },
+    async load(id) {
+      const file = readLimited(pathOf(id, 'fault'), Fault.maxBytes)
+      if (file === undefined) return undefined
+      const filing = readState(id, 'filed') ?? readState(id, 'filing')
+      return filing === undefined ? { file } : { file, filing }
+    },
+    async saveFiling(id, state) {
+      const [to, from] = state.isFinal === true ? (['filed', 'filing'] as const) : (['filing', 'filed'] as const)
+      replace(pathOf(id, to), CourtFiles.serializeFiling(state), hooks)
+      if (timesOf(pathOf(id, from)) === undefined) return
+      rmSync(pathOf(id, from), { force: true })
+      syncFolder(folder)
+    },
+  }
+}
+
+/** Cases that this client opened, one `<caseId>.case` each in `folder`. */
+export function fileCaseStore(folder: string, hooks: Hooks = {}): CaseStore {
+  const pathOf = (caseId: string): string => {
+    if (!/^[0-9a-f]{64}$/.test(caseId)) throw new ReceiptNameError()
+    return join(folder, `${caseId}.case`)
+  }
+  return {
+    async save(caseId, state) {
+      mkdirSync(folder, { recursive: true, mode: 0o700 })
+      const path = pathOf(caseId)
+      replace(path, CourtFiles.serializeCase(state), hooks, timesOf(path))
+    },
+    async load(caseId) {
+      const bytes = readLimited(pathOf(caseId), maxStateBytes)
+      return bytes === undefined ? undefined : asStored(`${caseId}.case`, () => CourtFiles.parseCase(bytes))
+    },
+    async list() {
+      const found: { readonly id: string; readonly ms: number }[] = []
+      for (const name of namesIn(folder)) {
+        const id = /^([0-9a-f]{64})\.case$/.exec(name)?.[1]
+        const times = id === undefined ? undefined : timesOf(join(folder, name))
+        if (id !== undefined && times !== undefined) found.push({ id, ms: times.mtimeMs })
+      }
+      return found.sort((a, b) => a.ms - b.ms || (a.id < b.id ? -1 : 1)).map(({ id }) => id)
+    },
+  }
+}
+
+function asStored<T>(name: string, read: () => T): T {
+  try {
+    return read()
+  } catch {
+    throw new StoredFileError(name)
+  }
+}
+
 /** Trust anchors in a file, with the one way to name new ones. */
 export type FileAnchorStore = AnchorStore & {
   /**
-   * Names a chain and its contracts; headers that are there stay. `differs`: the file names the same chain with other
-   * contracts or code, and nothing was changed - that is for a person to decide.
+   * Names a chain and its contracts; headers that are there stay. `completed`: the file named the same chain and contracts
+   * without those of the stake, which were added. `differs`: it names the same chain with other contracts, code or rule, and
+   * nothing was changed - that is for a person to decide.
    */
-  trust(anchors: TrustAnchors.TrustAnchors): Promise<'added' | 'same' | 'differs'>
+  trust(anchors: TrustAnchors.TrustAnchors): Promise<'added' | 'completed' | 'same' | 'differs'>
 }
 
 /** Trust anchors of this reader in one file (mode 0600); no file means that nothing is trusted. */
@@ -108,6 +220,12 @@ export function fileAnchorStore(path: string, hooks: Hooks = {}): FileAnchorStor
         const before = read()
         const sameChain = before.filter((entry) => entry.chainId === anchors.chainId)
         if (sameChain.some((entry) => isSameTrust(entry, anchors))) return 'same'
+        const { stake } = anchors
+        const older = sameChain.find((entry) => entry.stake === undefined)
+        if (older !== undefined && stake !== undefined && isSameTrust({ ...older, stake }, anchors)) {
+          write(before.map((entry) => (entry === older ? { ...entry, stake } : entry)))
+          return 'completed'
+        }
         if (sameChain.length > 0) return 'differs'
         write([...before, anchors])
         return 'added'
@@ -189,9 +307,13 @@ function readLimited(path: string, maxBytes: number): Uint8Array | undefined {
   }
 }
 
-function names(folder: string): string[] {
+function names(folder: string, kind: Kind): string[] {
+  return namesIn(folder).filter((name) => kind.name.test(name))
+}
+
+function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder).filter((name) => pendingName.test(name))
+    return readdirSync(folder)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw error
@@ -245,7 +367,7 @@ export function writeWholeFile(path: string, bytes: Uint8Array): void {
   replace(path, bytes, {})
 }
 
-/** A receipt is named by 64 lower-case hex digits. */
+/** Receipts, faults and cases are named by 64 lower-case hex digits. */
 export class ReceiptNameError extends UsageError<'receipt-name'> {
   override readonly name = 'FileStores.ReceiptNameError'
   constructor() {
@@ -258,6 +380,14 @@ export class ReceiptSizeError extends UsageError<'receipt-size'> {
   override readonly name = 'FileStores.ReceiptSizeError'
   constructor() {
     super('receipt-size', `A bundle has at most ${Bundle.maxBytes} bytes.`)
+  }
+}
+
+/** What is to be kept is larger than a fault file may be. */
+export class FaultSizeError extends UsageError<'fault-size'> {
+  override readonly name = 'FileStores.FaultSizeError'
+  constructor() {
+    super('fault-size', `A fault file has at most ${Fault.maxBytes} bytes.`)
   }
 }
 

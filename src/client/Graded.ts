@@ -1,7 +1,7 @@
 /**
  * Graded.ts - an answer that is reachable only against a verdict. Source: design of the client; spec/verdict.md.
  */
-import { PolicyError, UsageError } from '../protocol/errors.ts'
+import { PolicyError, UnavailableError, UsageError } from '../protocol/errors.ts'
 import type { Policy } from '../verify/Policy.ts'
 import type { Verdict } from '../verify/Verdict.ts'
 
@@ -10,9 +10,9 @@ import type { Verdict } from '../verify/Verdict.ts'
  * (`meets`), or say in the code that no policy is asked (`unchecked`).
  */
 export type Graded<T> = {
-  /** Hash of the receipt, 64 hex digits. */
+  /** Hash of the receipt, 64 hex digits; while no log has pledged it, `pending-` and the hash of the order. */
   readonly receiptHash: string
-  /** The `.receipt` file as it is now; it grows while anchoring rises. */
+  /** The `.receipt` file as it is now; it grows while anchoring rises. Throws `Graded.PendingReceiptError` while there is none. */
   bundle(): Uint8Array
   /** Computes a verdict on the present bundle, without giving the value. Default: the policy under which the client asks (strict unless it was made with another). */
   verdict(policy?: Policy): Promise<Verdict>
@@ -27,7 +27,7 @@ export type Graded<T> = {
       readonly signal?: AbortSignal
     },
   ): Promise<T>
-  /** The value with nothing checked. The name is meant to show in review. */
+  /** The value with nothing checked. The name is meant to show in review. Throws `Graded.PendingReceiptError` while there is no receipt. */
   unchecked(): T
 }
 
@@ -67,6 +67,57 @@ export function create<T>(parts: {
   }
 }
 
+/**
+ * Makes a graded value whose receipt is still to come: until it is there every verdict is INSUFFICIENT and no value leaves.
+ *
+ * - `follow`: asks once for the receipt; undefined while there is none
+ * - `verdict`: the verdict without a receipt
+ */
+export function createPending<T>(parts: {
+  /** Named in `receiptHash` until the receipt is there. */
+  readonly name: string
+  readonly follow: () => Promise<Graded<T> | undefined>
+  readonly verdict: (policy: Policy) => Verdict
+  readonly policy: Policy
+  readonly sleep: (ms: number) => Promise<void>
+  readonly now: () => number
+}): Graded<T> {
+  let settled: Graded<T> | undefined
+  const there = (): Graded<T> => {
+    if (settled === undefined) throw new PendingReceiptError()
+    return settled
+  }
+  return {
+    get receiptHash() {
+      return settled?.receiptHash ?? `pending-${parts.name}`
+    },
+    bundle: () => there().bundle(),
+    unchecked: () => there().unchecked(),
+    verdict: async (policy = parts.policy) => settled?.verdict(policy) ?? parts.verdict(policy),
+    async meets(policy = parts.policy, options = {}) {
+      const waitSeconds = options.waitSeconds ?? 0
+      if (!(waitSeconds >= 0 && waitSeconds <= maxWaitSeconds)) throw new WaitError()
+      const until = parts.now() + waitSeconds * 1000
+      for (let pauseMs = firstFollowMs; ; pauseMs = Math.min(2 * pauseMs, maxFollowMs)) {
+        settled ??= await parts.follow()
+        if (settled !== undefined) {
+          const left = Math.max(0, until - parts.now()) / 1000
+          return settled.meets(policy, { ...options, waitSeconds: left })
+        }
+        const verdict = parts.verdict(policy)
+        options.onVerdict?.(verdict)
+        if (parts.now() >= until) throw new NotMetError(verdict)
+        options.signal?.throwIfAborted()
+        await parts.sleep(Math.min(pauseMs, Math.max(0, until - parts.now())))
+      }
+    },
+  }
+}
+
+/** A log that was slow has often pledged a moment later; one that is down is asked after at this pace at most. */
+const firstFollowMs = 100
+const maxFollowMs = 2_000
+
 /** Longest wait for one answer: an hour covers every pledge window of a development chain. */
 export const maxWaitSeconds = 3600
 /** A development chain makes a block a second; asking more often shows nothing new. */
@@ -86,6 +137,17 @@ export class NotMetError extends PolicyError<'policy-not-met'> {
       docsPath: 'spec/verdict.md',
     })
     this.verdict = verdict
+  }
+}
+
+/** The answer's receipt is not there yet: ask for a verdict, or wait with `meets`. */
+export class PendingReceiptError extends UnavailableError<'receipt-pending'> {
+  override readonly name = 'Graded.PendingReceiptError'
+  constructor() {
+    super('receipt-pending', 'No log has pledged the receipt of this answer yet; without it nothing is handed out.', {
+      retryAfterSeconds: 1,
+      docsPath: 'spec/wire.md',
+    })
   }
 }
 

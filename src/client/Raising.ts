@@ -28,6 +28,16 @@ export type Parts = {
   readonly anchors: AnchorStore
   /** keyIds of witnesses whose cosignatures are kept; others are cut before saving. */
   readonly witnesses: readonly Uint8Array[]
+  /** Told the log's answers as they came, true or not. */
+  readonly sawState?: (stated: Stated) => Promise<void>
+}
+
+/** A log's answer about the leaf of a receipt; `logKey`: 64 bytes. */
+export type Stated = {
+  readonly pledge: Pledge.Pledge
+  readonly logKey: Uint8Array
+  readonly leafHash: Uint8Array
+  readonly checkpoint: Bundle.CheckpointPiece
 }
 
 /** The bundle after one attempt; `isFinal`: nothing more can rise. */
@@ -63,6 +73,7 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
   }
   const proof = parseProof(await HttpBody.readText(response, maxProofBytes))
   const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
+  await parts.sawState?.({ pledge, logKey: bundle.keys.log, leafHash, checkpoint: proof })
   Merkle.verifyInclusion(crypto, {
     leafHash,
     index: pledge.leafIndex,
@@ -154,11 +165,12 @@ function parseProof(text: string): Bundle.CheckpointPiece {
 
 /** A chain piece as it stands in a bundle: pieces that are not there are left out. */
 function toBundle(piece: ChainPiece.ChainPiece): Bundle.ChainPiece {
-  const { header, blockHash, registry, anchorLog } = piece
+  const { header, blockHash, registry, anchorLog, stake } = piece
   if (anchorLog === undefined) return { header, blockHash, registry }
   const { account, record0, record1, step0, step1 } = anchorLog
   const step = step0 === undefined || step1 === undefined ? {} : { step0, step1 }
-  return { header, blockHash, registry, anchorLog: { account, record0, record1, ...step } }
+  const log = { account, record0, record1, ...step }
+  return { header, blockHash, registry, anchorLog: log, ...(stake === undefined ? {} : { stake }) }
 }
 
 /** A copy without what the holder does not know, ready to be saved. */

@@ -1,4 +1,4 @@
-/** Heartbeat.ts - a node's signed word that it saw a block: what a reader tells a living node by. Source: spec/wire.md section 5. */
+/** Heartbeat.ts - a node's signed word that it saw a block: what a reader tells a living node by. Source: spec/wire.md section 6. */
 import * as Abi from './Abi.ts'
 import * as Bytes from './Bytes.ts'
 import * as Cose from './Cose.ts'

@@ -12,6 +12,7 @@ import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Merkle from '../protocol/Merkle.ts'
 import * as Pledge from '../protocol/Pledge.ts'
+import type * as CounterEvidence from './CounterEvidence.ts'
 import type * as Policy from './Policy.ts'
 import { builtIn } from './policies.ts'
 import * as Reader from './Reader.ts'
@@ -25,12 +26,20 @@ type Options = {
   readonly reader?: Reader.Reader
   readonly bundle?: Uint8Array
   readonly policy?: Policy.Policy
+  readonly known?: CounterEvidence.Known
 }
 
 /** Identifiers of the faults that a verdict names. */
 async function faultsOf(world: World.World, file: Fault.Fault, options: Options = {}): Promise<string[]> {
-  const { bundle = world.bytes, reader = world.reader, policy = recorded } = options
-  const verdict = await Verdict.verify(crypto, { bundle, reader, policy, faults: [Fault.serialize(file)] })
+  const { bundle = world.bytes, reader = world.reader, policy = recorded, known } = options
+  const faults = [Fault.serialize(file)]
+  const verdict = await Verdict.verify(crypto, {
+    bundle,
+    reader,
+    policy,
+    faults,
+    ...(known === undefined ? {} : { known }),
+  })
   assert.equal(verdict.outcome === 'FAULT', verdict.faults.length > 0)
   return verdict.faults.map(({ id }) => id)
 }
@@ -116,6 +125,30 @@ describe('F4', () => {
     assert.deepEqual(await faultsOf(world, await late({}, { how: 2, at: 105n })), [])
     assert.deepEqual(await faultsOf(world, await late({}, { how: 0, at: 0n })), [])
     assert.deepEqual(await faultsOf(world, await late({}, { at: 6n })), [])
+  })
+
+  test('what the reader had proven to itself counts beside what the bundle proves, and one wrong answer of it gives nothing', async () => {
+    const world = await create()
+    const cut = Bundle.serialize(BundleCut.cut(crypto, world.bundle, { chain: true }))
+    const missing = await late({ issuedAtBlock: 0n }, { missing: true, how: 2, at: 105n })
+    const terms: Fault.PledgeTerms = {
+      pledgeBlocks: (id) => (Bytes.equal(id, logId) ? 10n : undefined),
+      graceBlocks: 50n,
+      seen: (_, how, at) => (how === 2 && at === 105n ? { block: 105n, size: 7n } : undefined),
+    }
+    const anchored = () => undefined
+    for (const bundle of [world.bytes, cut]) {
+      assert.deepEqual(await faultsOf(world, missing, { bundle, known: { anchored, terms } }), ['F4'])
+      for (const wrong of [
+        { ...terms, graceBlocks: undefined },
+        { ...terms, graceBlocks: 95n },
+        { ...terms, seen: () => ({ block: 105n, size: 8n }) },
+        { ...terms, seen: () => undefined },
+      ])
+        assert.deepEqual(await faultsOf(world, missing, { bundle, known: { anchored, terms: wrong } }), [])
+    }
+    const without = { ...terms, pledgeBlocks: () => undefined }
+    assert.deepEqual(await faultsOf(world, missing, { bundle: cut, known: { anchored, terms: without } }), [])
   })
 
   test('pledged elsewhere, or by somebody else', async () => {

@@ -4,7 +4,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Header, Layout, type TrustAnchors } from 'assay/chain'
+import type { TrustAnchors } from 'assay/chain'
 import type { ChainAccess } from 'assay/client'
 import {
   Body,
@@ -17,13 +17,14 @@ import {
   Head,
   LogEntry,
   Merkle,
+  Note,
   Order,
   Pledge,
   Slot,
   Sse,
   Wire,
 } from 'assay/protocol'
-import { createState, headerRlp } from './Trie.ts'
+import { anchoredAt, createChain, issuedAt, type Seen } from './FakeChain.ts'
 import {
   anchorLog,
   anchorLogCode,
@@ -32,7 +33,6 @@ import {
   digestOf,
   keyIdOf,
   logId,
-  logOperator,
   nodeId,
   nodeOperator,
   registry,
@@ -49,6 +49,9 @@ export type Lie =
   | 'no-secret'
   | 'no-pledge'
   | 'pending'
+  /** No pledge in time: the answer is pending, and its receipt follows once `lateReceipts` says so. */
+  | 'late'
+  | 'late-other-receipt'
   | 'replayed-receipt'
   | 'other-node-key'
   | 'swapped-response'
@@ -60,8 +63,15 @@ export type Lie =
   | 'too-large'
   | 'malformed-receipt'
   | 'stream-without-end'
+  | 'claims-withheld'
+  | 'two-heads'
+  | 'wrong-link'
+  | 'wrong-leaf'
+  | 'false-entry'
+  | 'pledged-false-entry'
+  | 'other-pledge'
 
-export type FakeGateway = {
+export type FakeGateway = Seen & {
   readonly url: string
   readonly anchors: TrustAnchors.TrustAnchors
   readonly chain: ChainAccess.ChainAccess
@@ -70,29 +80,51 @@ export type FakeGateway = {
   /** Bodies of calls that arrived, prompts and all. */
   readonly received: readonly string[]
   lie: Lie
-  /** From now on blocks count as final. */
-  isFinal: boolean
-  /** What the chain says of the node's key; undefined = nothing. */
-  keyRecord: { readonly keyId: Uint8Array; readonly role: number; readonly validUntilBlock: bigint } | undefined
   /** The log's proofs do not hold. */
   isProofFalse: boolean
+  /** What is said of receipts that were not pledged in time. */
+  lateReceipts: 'pending' | 'there' | 'lost' | 'down'
+  /** What does not answer any more. */
+  readonly hidden: Set<'tiles' | 'entries' | 'proof' | 'receipts' | 'everything'>
+  /** The leaves that are anchored; undefined = all that the log was given. */
+  anchored: (() => readonly Uint8Array[]) | undefined
+  /** The leaves that proofs and signed states speak of; undefined = the anchored ones. */
+  told: (() => readonly Uint8Array[]) | undefined
+  /** Leaves and entries of the log, and heads by their hashes. */
+  readonly leaves: Uint8Array[]
+  readonly entries: Uint8Array[]
+  readonly heads: Map<
+    string,
+    { readonly head: Uint8Array; readonly signature: Uint8Array; readonly publicKey: Uint8Array }
+  >
+  /** Signs and stores a head of this node that nobody asked for. */
+  issue(fields: Partial<Head.Head>): Promise<void>
   close(): Promise<void>
 }
 
+/** Receipt values that were held back, with the receipt's hash. */
+type Late = { Receipt: string; Pledge: string; Secret: string; Claims: string; hash: string }
+
 export const answerText = 'The answer nobody may see unchecked.'
-const issuedAt = { number: 100n, hash: digestOf('block 100') }
-const anchoredAt = 105n
 
 type Answer = { readonly mediaType: string; readonly chunks: readonly Uint8Array[] }
 
 /** Starts it on a free loopback port. */
 export async function start(): Promise<FakeGateway> {
-  const leaves: Uint8Array[] = [digestOf('somebody else')]
+  const entries: Uint8Array[] = [
+    LogEntry.serialize({
+      ...{ receiptHash: digestOf('somebody'), nodeId: digestOf('somebody else'), sequence: 0n, modeBits: 0, flags: 0 },
+    }),
+  ]
+  const leaves: Uint8Array[] = [LogEntry.leafHash(crypto, entries[0] as Uint8Array)]
+  const heads: FakeGateway['heads'] = new Map()
   const bodies = new Map<string, { readonly effective: Uint8Array[]; readonly output: Uint8Array[] }>()
   const received: string[] = []
   let sequence = 0n
   let previous: Uint8Array = new Uint8Array(32)
+  let lastPrevious: Uint8Array = new Uint8Array(32)
   let first: Record<string, string> | undefined
+  const late = new Map<string, Late>()
 
   const server = createServer((request, response) => {
     route(request, response).catch(() => response.destroy())
@@ -105,14 +137,32 @@ export async function start(): Promise<FakeGateway> {
     const parts: Buffer[] = []
     for await (const part of request) parts.push(part as Buffer)
     const body = Uint8Array.from(Buffer.concat(parts))
+    if (gateway.hidden.has('everything')) return void response.destroy()
     if (pathname === '/.well-known/assay.json') return json(response, wellKnown())
     if (pathname === '/v1/models') return json(response, { object: 'list', data: [{ id: 'tiny', object: 'model' }] })
+    const file = /^\/log\/[0-9a-f]{64}\/(tile\/.*|checkpoint)$/.exec(pathname)?.[1]
+    if (file !== undefined) return published(response, file)
+    const asked = /^\/v1\/receipts\/([0-9a-f]{64})$/.exec(pathname)?.[1]
+    if (asked !== undefined) return signedHead(response, asked)
+    if (pathname.endsWith('/proof') && gateway.hidden.has('proof')) return json(response, {}, 404)
     if (pathname.endsWith('/proof')) return json(response, await proof(Number(searchParams.get('index'))))
     const found = /^\/v1\/receipts\/([0-9a-f]{64})\/leaves$/.exec(pathname)
     if (found !== null) {
       const kept = bodies.get(found[1] ?? '')
       if (kept === undefined) return json(response, {}, 404)
       response.end(Wire.encodeReceiptLeaves(kept))
+      return
+    }
+    const lateHash = /^\/v1\/receipts\/by-order\/([0-9a-f]{64})$/.exec(pathname)?.[1]
+    if (lateHash !== undefined) return byOrder(response, late.get(lateHash))
+    const claimsOf = /^\/v1\/receipts\/([0-9a-f]{64})\/claims$/.exec(pathname)?.[1]
+    if (claimsOf !== undefined) {
+      const values = [...late.values()].find((one) => one.hash === claimsOf)
+      const token = values && Bytes.toHex(Wire.readToken(crypto, Wire.decodeSecret(values.Secret)))
+      if (values === undefined || request.headers.authorization !== `Bearer ${token}`) return json(response, {}, 401)
+      const { head, signature } = Wire.decodeReceipt(values.Receipt)
+      const [claims, pledge] = [Wire.decodeClaims(values.Claims), Wire.decodePledge(values.Pledge)]
+      response.end(Wire.encodeReceiptClaims({ head, signature, claims, pledge }))
       return
     }
     if (pathname === '/v1/chat/completions' && request.method === 'POST') return call(request, response, pathname, body)
@@ -143,6 +193,19 @@ export async function start(): Promise<FakeGateway> {
       response.write(Sse.writeComment(`assay-${name.toLowerCase()}`, value))
     if (gateway.lie === 'stream-without-end') return void response.destroy()
     response.end(Sse.writeDone())
+  }
+
+  function byOrder(response: ServerResponse, found: Late | undefined): void {
+    const { lateReceipts } = gateway
+    if (lateReceipts === 'down') return void response.destroy()
+    if (lateReceipts === 'pending') return void json(response, { error: { code: 'receipt_pending' } }, 404)
+    if (lateReceipts === 'lost' || found === undefined)
+      return void json(response, { error: { code: 'receipt_not_found' } }, 404)
+    const { head, signature } = Wire.decodeReceipt(found.Receipt)
+    const publicKey = Bytes.toBase64url(signers.node.publicKey)
+    json(response, {
+      ...{ hash: found.hash, head: Bytes.toBase64url(head), signature: Bytes.toBase64url(signature), publicKey },
+    })
   }
 
   /** Values of the receipt headers by name. */
@@ -195,16 +258,15 @@ export async function start(): Promise<FakeGateway> {
         : ClaimsTree.leaf(crypto, slot, salts[slot] as Uint8Array, value)
     })
     const head = Head.serialize({
-      ...{ chainId, registry, keyEpoch: 0, sequence, previous, modeBits: 4, flags: 0 },
+      ...{ chainId, registry, keyEpoch: 0, modeBits: 4, flags: 0, ...linkOf(lie) },
       nodeId: lie === 'other-node-id' ? digestOf('another node') : nodeId,
       claimsRoot: ClaimsTree.root(crypto, tree),
     })
-    sequence++
-    previous = Head.hash(crypto, head)
+    if (lie !== 'two-heads') sequence++
+    if (lie !== 'two-heads') previous = Head.hash(crypto, head)
     const signer = lie === 'other-node-key' ? signers.stranger : signers.node
     const signature = await Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, head))
-    const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, head))
-    const leafIndex = BigInt(leaves.push(leafHash) - 1)
+    const { leafHash, leafIndex } = appended({ head, signature, publicKey: signer.publicKey }, lie)
     const words = Pledge.words({
       ...{ chainId, anchorLog, logId, leafHash, leafIndex },
       ...{ issuedAtBlock: issuedAt.number, issuedAtBlockHash: issuedAt.hash },
@@ -221,14 +283,84 @@ export async function start(): Promise<FakeGateway> {
       Claims: Wire.encodeClaims(values),
     }
     first ??= all
+    if (lie === 'late' || lie === 'late-other-receipt') {
+      const orderHash = Bytes.toHex(Order.hash(crypto, fields, { chainId, registry }))
+      const values = lie === 'late' ? all : (([...late.values()][0] ?? all) as Record<string, string>)
+      late.set(orderHash, {
+        ...(values as Late),
+        hash: Bytes.toHex(Head.hash(crypto, Wire.decodeReceipt(values.Receipt ?? '').head)),
+      })
+      return { Receipt: Wire.pending, Secret: String(values.Secret) }
+    }
     if (lie === 'replayed-receipt') return first
     if (lie === 'no-receipt') return {}
+    if (lie === 'other-pledge') return { ...all, Pledge: first.Pledge as string }
+    if (lie === 'claims-withheld') delete all.Claims
     if (lie === 'no-secret') delete all.Secret
     if (lie === 'no-pledge') delete all.Pledge
     return all
   }
 
+  /** Where the next head stands. */
+  function linkOf(lie: Lie) {
+    if (lie === 'two-heads' && sequence > 0n) return { sequence: sequence - 1n, previous: lastPrevious }
+    lastPrevious = previous
+    return { sequence, previous: lie === 'wrong-link' ? digestOf('nothing before') : previous }
+  }
+
+  /** Puts a head into the log, as truly as the lie has it; returns what is pledged. */
+  function appended(signed: { head: Uint8Array; signature: Uint8Array; publicKey: Uint8Array }, lie: Lie) {
+    heads.set(Bytes.toHex(Head.hash(crypto, signed.head)), signed)
+    const entry = LogEntry.fromHead(crypto, signed.head)
+    const isFalse = lie === 'false-entry' || lie === 'pledged-false-entry'
+    const bent = LogEntry.serialize({ ...LogEntry.parse(entry), flags: 1 })
+    const stored = isFalse ? bent : lie === 'wrong-leaf' ? (entries[0] as Uint8Array) : entry
+    entries.push(stored)
+    const leafIndex = BigInt(leaves.push(LogEntry.leafHash(crypto, stored)) - 1)
+    return { leafHash: LogEntry.leafHash(crypto, lie === 'pledged-false-entry' ? bent : entry), leafIndex }
+  }
+
+  async function issue(fields: Partial<Head.Head>): Promise<void> {
+    const head = Head.serialize({
+      ...{ chainId, registry, nodeId, keyEpoch: 0, modeBits: 4, flags: 0, claimsRoot: digestOf('another call') },
+      ...{ sequence, previous },
+      ...fields,
+    })
+    const signature = await Cose.sign(crypto, signers.node, 'receipt', Head.payload(crypto, head))
+    appended({ head, signature, publicKey: signers.node.publicKey }, 'none')
+    if (fields.sequence === undefined) {
+      sequence++
+      previous = Head.hash(crypto, head)
+    }
+  }
+
+  const anchoredLeaves = () => gateway.anchored?.() ?? leaves
+  const toldLeaves = () => gateway.told?.() ?? anchoredLeaves()
+
+  function signedHead(response: ServerResponse, hash: string): void {
+    const found = gateway.hidden.has('receipts') ? undefined : heads.get(hash)
+    const values = Object.entries(found ?? {}).map(([name, bytes]) => [name, Bytes.toBase64url(bytes)])
+    json(response, { hash, ...Object.fromEntries(values) }, found === undefined ? 404 : 200)
+  }
+
+  async function published(response: ServerResponse, path: string): Promise<void> {
+    const tile = /^tile\/(0|entries)\/000\.p\/([0-9]+)$/.exec(path)
+    const isHidden = gateway.hidden.has('tiles') || (tile?.[1] === 'entries' && gateway.hidden.has('entries'))
+    if (isHidden || (tile === null && path !== 'checkpoint')) return json(response, {}, 404)
+    if (tile === null) {
+      const { signature, size, root } = await proof(0)
+      const statement = { chainId, anchorLog, logId, size: BigInt(size), root: Bytes.fromBase64url(root) }
+      const log = { publicKey: signers.log.publicKey, signature: Bytes.fromBase64url(signature) }
+      return void response.end(Note.serialize(Checkpoint.toNote(crypto, statement, { log })))
+    }
+    const width = Number(tile[2])
+    if (width > anchoredLeaves().length) return json(response, {}, 404)
+    if (tile[1] === '0') return void response.end(Bytes.concat(...anchoredLeaves().slice(0, width)))
+    response.end(Bytes.concat(...entries.slice(0, width).flatMap((entry) => [Bytes.u16(entry.length), entry])))
+  }
+
   async function proof(index: number) {
+    const leaves = toldLeaves()
     const root = Merkle.root(crypto, leaves)
     const statement = Checkpoint.payload(
       crypto,
@@ -250,76 +382,7 @@ export async function start(): Promise<FakeGateway> {
     }
   }
 
-  const headers = new Map<bigint, Uint8Array>([[issuedAt.number, issuedAt.hash]])
-  let height = 110n
-  const chain: ChainAccess.ChainAccess = {
-    chainId,
-    async view(numbers) {
-      const blocks = numbers.flatMap((number) => {
-        const hash = headers.get(number)
-        return hash === undefined ? [] : [{ number, hash }]
-      })
-      return { chainId, newest: height, blocks }
-    },
-    async keyRecord() {
-      const { keyRecord } = gateway
-      return keyRecord === undefined ? undefined : { ...keyRecord, operator: nodeOperator, validFromBlock: 90n }
-    },
-    async piece({ log }) {
-      height++
-      const word = (value: bigint) => Bytes.u256(value)
-      const keySlots = Layout.keyRecordSlots(crypto, nodeId, 0)
-      const logSlots = Layout.logRecordSlots(crypto, logId)
-      const stepSlots = log?.size === undefined ? undefined : Layout.stepSlots(crypto, logId, log.size)
-      const state = await createState([
-        {
-          ...{ address: registry, codeHash: registryCode },
-          storage: new Map([
-            [Bytes.toHex(keySlots[0]), keyIdOf(signers.node)],
-            [Bytes.toHex(keySlots[1]), word(Bytes.toBigInt(nodeOperator) | (1n << 160n) | (90n << 168n))],
-          ]),
-        },
-        {
-          ...{ address: anchorLog, codeHash: anchorLogCode },
-          storage: new Map([
-            [Bytes.toHex(logSlots[0]), keyIdOf(signers.log)],
-            [Bytes.toHex(logSlots[1]), word(Bytes.toBigInt(logOperator) | (600n << 160n))],
-            ...(stepSlots === undefined
-              ? []
-              : ([
-                  [Bytes.toHex(stepSlots[0]), Merkle.root(crypto, leaves.slice(0, Number(log?.size)))],
-                  [Bytes.toHex(stepSlots[1]), word(anchoredAt)],
-                ] as const)),
-          ]),
-        },
-      ])
-      const header = headerRlp({ stateRoot: state.root, number: height, timestampSeconds: 1_900_000_000n })
-      const hash = Header.hash(crypto, header)
-      headers.set(height, hash)
-      const of = (slot: Uint8Array) => state.storage(anchorLog, slot)
-      return {
-        piece: {
-          ...{ header, blockHash: hash },
-          registry: {
-            account: await state.account(registry),
-            word0: await state.storage(registry, keySlots[0]),
-            word1: await state.storage(registry, keySlots[1]),
-          },
-          anchorLog: {
-            ...{
-              account: await state.account(anchorLog),
-              record0: await of(logSlots[0]),
-              record1: await of(logSlots[1]),
-            },
-            ...(stepSlots === undefined ? {} : { step0: await of(stepSlots[0]), step1: await of(stepSlots[1]) }),
-          },
-        },
-        header: { number: height, hash },
-        isFinal: gateway.isFinal,
-      }
-    },
-  }
-
+  const chain = createChain(() => gateway, anchoredLeaves)
   const gateway: FakeGateway = {
     url: `http://127.0.0.1:${port}`,
     anchors: {
@@ -328,7 +391,17 @@ export async function start(): Promise<FakeGateway> {
       anchorLog: { address: anchorLog, codeHash: anchorLogCode },
     },
     ...{ chain, received, operators: [nodeOperator], witnesses: [keyIdOf(signers.witness)] },
-    ...{ lie: 'none', isFinal: true, isProofFalse: false },
+    ...{
+      lie: 'none',
+      isFinal: true,
+      isProofFalse: false,
+      lateReceipts: 'pending',
+      hidden: new Set(),
+      anchored: undefined,
+      told: undefined,
+    },
+    ...{ stepBlock: () => anchoredAt, height: 110n, observed: new Map(), leaves, entries, heads, issue },
+    hints: { anchored: [], observed: [], conflicts: [] },
     keyRecord: { keyId: keyIdOf(signers.node), role: 1, validUntilBlock: 0n },
     close: () =>
       new Promise((resolve) => {

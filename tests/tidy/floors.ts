@@ -21,6 +21,7 @@ const outside: Readonly<Record<string, RegExp>> = {
   chain: /^viem(\/|$)/,
   // Only behind the subpath `assay/client/node`; the rest of the client runs in a browser.
   'src/client/FileStores.ts': /^node:(crypto|fs|path|sqlite)$/,
+  'src/client/WatchFile.ts': /^node:(fs|path|sqlite)$/,
 }
 
 const isLibrary = (path: string) => path.startsWith('src/') && path.endsWith('.ts') && !isTest(path)

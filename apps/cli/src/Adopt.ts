@@ -3,7 +3,7 @@
  * says so; later it compares, says what differs, and changes no name. Only addresses on this machine follow the daemon,
  * because its ports may move.
  */
-import { Rpc, type TrustAnchors } from 'assay/chain'
+import { Quorum, Rpc, type TrustAnchors } from 'assay/chain'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, errors } from 'assay/protocol'
 import * as Home from './Home.ts'
@@ -16,6 +16,8 @@ export type Facts = {
     readonly anchors: TrustAnchors.TrustAnchors
     readonly operator: Uint8Array
     readonly witness: Uint8Array
+    /** Endpoints of the chain when there are several; the first is `endpoints.chain`. */
+    readonly chainRpcUrls?: readonly string[]
   }
 }
 
@@ -29,16 +31,22 @@ export async function adopt(home: Home.Home, facts: Facts): Promise<Adopted> {
   const trusted = await store.trust(facts.reader.anchors)
   if (trusted === 'added')
     notes.push(
-      `anchors.json: chain ${facts.reader.anchors.chainId} and its two contracts named, as this machine's own daemon runs them`,
+      `anchors.json: chain ${facts.reader.anchors.chainId} and its contracts named, as this machine's own daemon runs them`,
+    )
+  if (trusted === 'completed')
+    notes.push(
+      `anchors.json: the contracts that hold stake on chain ${facts.reader.anchors.chainId} added to the same two contracts as before`,
     )
   if (trusted === 'differs')
-    differences.push('anchors.json names other contracts or other contract code for this chain than the daemon uses')
+    differences.push(
+      'anchors.json names other contracts, other contract code or another rule of finality for this chain than the daemon uses',
+    )
   const operator = Bytes.to0x(facts.reader.operator)
   const witness = Bytes.toHex(facts.reader.witness)
   const urls = { chainRpcUrl: facts.endpoints.chain, gatewayUrl: facts.endpoints.gateway }
   const known = Home.readReader(home)
   if (known === undefined) {
-    Home.writeReader(home, { ...urls, operators: [operator], witnesses: [witness], rewrites: [] })
+    Home.writeReader(home, { ...urls, ...quorumOf(facts), operators: [operator], witnesses: [witness], rewrites: [] })
     notes.push(
       `reader.json: operator ${operator} and witness ${witness.slice(0, 16)}.. named; both are this machine's own`,
     )
@@ -49,7 +57,7 @@ export async function adopt(home: Home.Home, facts: Facts): Promise<Adopted> {
       differences.push(`reader.json does not name the daemon's witness ${witness}`)
     const moved = followed(known, urls)
     if (moved.length > 0) {
-      Home.writeReader(home, { ...known, ...Object.fromEntries(moved) })
+      Home.writeReader(home, withFirst({ ...known, ...Object.fromEntries(moved) }))
       notes.push(`reader.json: ${moved.map(([name, url]) => `${name} is now ${url}`).join(', ')}`)
     }
   }
@@ -58,6 +66,20 @@ export async function adopt(home: Home.Home, facts: Facts): Promise<Adopted> {
       'the chain no longer has the blocks that anchors.json trusts: receipts from before can rise no further',
     )
   return { notes, differences }
+}
+
+/** Several endpoints of the daemon's, with the majority that its own rule counts. */
+function quorumOf({ reader }: Facts): Pick<ReaderFile.ReaderFile, 'chainQuorum'> {
+  const endpoints = reader.chainRpcUrls ?? []
+  return endpoints.length < 2 ? {} : { chainQuorum: { endpoints, k: Quorum.majority(endpoints.length) } }
+}
+
+/** The first endpoint of a quorum is the one that follows the daemon. */
+function withFirst(file: ReaderFile.ReaderFile): ReaderFile.ReaderFile {
+  const { chainQuorum, chainRpcUrl } = file
+  if (chainQuorum === undefined || chainRpcUrl === null) return file
+  const [, ...others] = chainQuorum.endpoints
+  return { ...file, chainQuorum: { ...chainQuorum, endpoints: [chainRpcUrl, ...others] } }
 }
 
 /** What to do about differences, for people. */

@@ -18,7 +18,7 @@ export type Home = {
 }
 
 /** Folders of the daemon, by what they hold. */
-export const daemonFolders = ['node', 'log', 'witness', 'chain'] as const
+export const daemonFolders = ['node', 'log', 'log2', 'witness', 'witness2', 'chain'] as const
 
 /** Finds the home; makes nothing. */
 export function find(options: {
@@ -51,6 +51,26 @@ export function pendingStore(home: Home): ReturnType<typeof FileStores.filePendi
   return FileStores.filePendingStore(home.pendingFolder)
 }
 
+/** Calls of this client whose receipt no log has pledged yet. */
+export function callStore(home: Home): ReturnType<typeof FileStores.fileCallStore> {
+  return FileStores.fileCallStore(home.pendingFolder)
+}
+
+/** Evidence of this client, and how far its filing has come. */
+export function faultStore(home: Home): ReturnType<typeof FileStores.fileFaultStore> {
+  return FileStores.fileFaultStore(join(home.clientFolder, 'faults'))
+}
+
+/** What this client saw parties sign. */
+export function watchStore(home: Home): ReturnType<typeof FileStores.fileWatchStore> {
+  return FileStores.fileWatchStore(join(home.clientFolder, 'watch'))
+}
+
+/** Cases that this client opened. */
+export function caseStore(home: Home): ReturnType<typeof FileStores.fileCaseStore> {
+  return FileStores.fileCaseStore(join(home.clientFolder, 'cases'))
+}
+
 /** The names that the reader keeps; undefined if there are none yet. */
 export function readReader(home: Home): ReaderFile.ReaderFile | undefined {
   const text = FileStores.readSmallFile(home.readerFile, ReaderFile.maxBytes)
@@ -59,6 +79,11 @@ export function readReader(home: Home): ReaderFile.ReaderFile | undefined {
 
 export function writeReader(home: Home, reader: ReaderFile.ReaderFile): void {
   FileStores.writeWholeFile(home.readerFile, new TextEncoder().encode(ReaderFile.serialize(reader)))
+}
+
+/** A small file of the home as text, undefined if there is none. */
+export function readText(path: string): string | undefined {
+  return FileStores.readSmallFile(path, ReaderFile.maxBytes)
 }
 
 /** The key that signs orders, made if there is none; its file is readable by its owner alone. */

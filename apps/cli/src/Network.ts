@@ -3,12 +3,13 @@
  * itself. Nothing is opened that is not asked for; with `offline` nothing is opened at all.
  */
 import { randomBytes } from 'node:crypto'
-import { Header, Rpc, TrustAnchors } from 'assay/chain'
-import { ChainAccess, Client } from 'assay/client'
+import { Header, Quorum, Rpc, TrustAnchors } from 'assay/chain'
+import { ChainAccess, Client, Court } from 'assay/client'
 import { readSmallFile } from 'assay/client/node'
 import { crypto } from 'assay/crypto/node'
 import { Bundle, errors, Pledge } from 'assay/protocol'
 import type { Policy, Reader, Verdict } from 'assay/verify'
+import * as Account from './Account.ts'
 import * as Home from './Home.ts'
 import * as ReaderFile from './ReaderFile.ts'
 
@@ -17,24 +18,45 @@ const rpcOptions = { timeoutMs: 3_000, retries: 1 }
 
 export type Opened = { readonly chain: ChainAccess.ChainAccess; readonly rpc: Rpc.Rpc; readonly url: string }
 
-/** The reader's own chain endpoint, if it is named and serves a chain that the reader trusts. */
+/**
+ * The reader's own chain endpoints, if they are named and serve a chain that the reader trusts; several are believed together.
+ *
+ * Throws: `OtherRuleError` when the anchors of that chain count other endpoints than the reader names.
+ */
 export async function openChain(
-  url: string | null | undefined,
+  named: Pick<ReaderFile.ReaderFile, 'chainRpcUrl' | 'chainQuorum'> | undefined,
   anchors: readonly TrustAnchors.TrustAnchors[],
 ): Promise<Opened | undefined> {
-  if (url === null || url === undefined) return undefined
+  const url = named?.chainRpcUrl
+  if (named === undefined || url === null || url === undefined) return undefined
+  const { endpoints, k } = named.chainQuorum ?? { endpoints: [url], k: 1 }
   for (const entry of anchors) {
-    const rpc = Rpc.create({ url, chainId: entry.chainId, ...rpcOptions })
+    const { chainId } = entry
+    const rpcs = endpoints.map((one) => Rpc.create({ url: one, chainId, ...rpcOptions }))
+    const rpc = named.chainQuorum === undefined ? (rpcs[0] as Rpc.Rpc) : Quorum.create(crypto, rpcs, k)
     try {
       await rpc.assertChain()
+      assertRule(named, entry)
       return { chain: ChainAccess.overRpc(crypto, rpc, entry), rpc, url }
     } catch (error) {
+      if (error instanceof OtherRuleError) throw error
       if (error instanceof Rpc.LieError && error.code === 'rpc-chain-id') continue
+      if (error instanceof Quorum.SilenceError) continue
       if (errors.BaseError.isInstance(error)) return undefined
       throw error
     }
   }
   return undefined
+}
+
+/** Headers of one rule must not be learnt by another: what the anchors say they rest on would be false. */
+function assertRule(
+  named: Pick<ReaderFile.ReaderFile, 'chainQuorum'>,
+  { chainId, finality }: TrustAnchors.TrustAnchors,
+) {
+  const isOne = named.chainQuorum === undefined
+  if (finality === 'development' ? isOne : finality === ReaderFile.finalityOf(named)) return
+  throw new OtherRuleError(chainId, finality, isOne ? 'one endpoint' : ReaderFile.finalityOf(named))
 }
 
 /** A client of the home's gateway. Throws `NoNetworkError` when the home names none. */
@@ -50,7 +72,13 @@ export async function openClient(
   const gatewayUrl = options.gatewayUrl ?? reader?.gatewayUrl
   if (reader === undefined || gatewayUrl === null || gatewayUrl === undefined) throw new NoNetworkError(home.folder)
   const anchors = Home.anchorStore(home)
-  const chain = await openChain(reader.chainRpcUrl, await anchors.read())
+  const trusted = await anchors.read()
+  const chain = await openChain(reader, trusted)
+  const entry = trusted.find(({ chainId }) => chainId === chain?.rpc.chainId)
+  const court =
+    chain === undefined || entry?.stake === undefined
+      ? undefined
+      : Court.from(entry, Account.openLater(home, chain.rpc), chain.rpc)
   const client = Client.create({
     baseUrl: gatewayUrl,
     crypto,
@@ -58,6 +86,9 @@ export async function openClient(
     random: (length) => new Uint8Array(randomBytes(length)),
     anchors,
     pending: Home.pendingStore(home),
+    ...{ faults: Home.faultStore(home), cases: Home.caseStore(home), watch: Home.watchStore(home) },
+    ...(court === undefined ? {} : { court }),
+    calls: Home.callStore(home),
     names: ReaderFile.toNames(reader),
     ...(chain === undefined ? {} : { chain: chain.chain }),
     ...(options.policy === undefined ? {} : { policy: options.policy }),
@@ -78,7 +109,7 @@ export async function readerFor(
   const bundle = readable(bundleBytes)
   if (bundle === undefined || file?.chainRpcUrl === null || file?.chainRpcUrl === undefined || anchors.length === 0)
     return { reader, notes: [] }
-  const opened = await openChain(file.chainRpcUrl, anchors)
+  const opened = await openChain(file, anchors)
   const unanswered = { reader, notes: ['your chain endpoint gave no usable answer: judged from the files alone'] }
   if (opened === undefined) return unanswered
   try {
@@ -137,6 +168,20 @@ export class NoNetworkError extends errors.UsageError<'no-network'> {
       facts: [
         `Home: ${folder}`,
         'Start one with `npm start` (or `assay up`); it writes reader.json on its first start.',
+      ],
+    })
+  }
+}
+
+/** The rule in anchors.json and the endpoints in reader.json do not go together. */
+export class OtherRuleError extends errors.UsageError<'other-rule'> {
+  override readonly name = 'Network.OtherRuleError'
+  constructor(chainId: bigint, rule: string, named: string) {
+    super('other-rule', 'Your trust anchors and your chain endpoints do not go together.', {
+      facts: [
+        `anchors.json, chain ${chainId}: ${rule}`,
+        `reader.json: ${named}`,
+        'Headers learnt under one rule are not headers of another: change the endpoints back, or the rule together with its headers.',
       ],
     })
   }

@@ -75,6 +75,8 @@ function beside(bundle: Bundle.Bundle): string[] {
     lines.push(
       `A block header with proofs of the key's record${chain.anchorLog?.step0 === undefined ? '' : ' and of the anchored root'} is in the file.`,
     )
+  if (chain?.stake !== undefined)
+    lines.push('Beside it are proofs of what was staked on the node and on the log, and of open cases against them.')
   const names = Object.entries(bodies ?? {}).flatMap(([name, body]) => (body === undefined ? [] : [name]))
   lines.push(names.length === 0 ? 'No body is in the file.' : `Bodies in the file: ${names.join(', ')}.`)
   return lines

@@ -1,5 +1,5 @@
 /** Verdicts.ts - how verdicts look in a terminal. The words come from the library; here are colour, columns and order. */
-import { Explain, type Verdict } from 'assay/verify'
+import { Consequence, Explain, type Verdict } from 'assay/verify'
 import { printable, type Style, type Terminal, table } from './Terminal.ts'
 
 const styles: { readonly [kind in Explain.Line['kind']]: Style | undefined } = {
@@ -95,7 +95,12 @@ export function anchoringLine(verdict: Verdict.Verdict): string {
   return verdict.anchoring.map((fact) => fact.fact).join(' > ')
 }
 
-/** A verdict as JSON; the shape of spec/verdict.md section 5. */
+/** Who pays if the receipt is false, in one line; why nobody does is in the whole verdict. */
+export function consequenceLine(verdict: Verdict.Verdict): string {
+  return `consequence ${Consequence.describe(verdict.consequence)}`
+}
+
+/** A verdict as JSON; the shape of spec/verdict.md section 5. `consequenceBecause` has the stake in words. */
 export function toJson(verdict: Verdict.Verdict): unknown {
   return JSON.parse(JSON.stringify(verdict, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value)))
 }

@@ -43,10 +43,12 @@ export function create(context: Context, done: (code: number) => void): Command 
   command(
     'up',
     'Start the whole network on this machine, make sample calls, print their verdicts, then serve until stopped.',
-    'assay up\nassay up --once --json\nASSAY_CHAIN_RPC=http://127.0.0.1:8545 assay up --port 8600',
+    'assay up\nassay up --once --json\nASSAY_CHAIN_RPC=http://127.0.0.1:8545 assay up --port 8600\nASSAY_CHAIN_RPC=https://a.example,https://b.example assay up --contracts addresses.json',
   )
     .option('--once', 'stop after the sample calls')
     .option('--port <number>', 'port of the gateway, 0 = a free one', port)
+    .option('--contracts <file>', 'address book of another operator (its HOME/chain/addresses.json); ASSAY_CONTRACTS')
+    .option('--block-time <seconds>', 'time from block to block of ASSAY_CHAIN_RPC, else measured', blockTime)
     .option('--verbose', "the daemon's log on stderr as well (it is always in HOME/daemon.log)")
     .action((options) => run(async () => (await import('./commands/up.ts')).up(context, options)))
 
@@ -127,7 +129,7 @@ export function create(context: Context, done: (code: number) => void): Command 
     .requiredOption('-o, --output <file>', 'file to write')
     .option('--hide <slots>', `slots to hide, with commas: ${slots}`, words)
     .option('--drop-body <bodies>', 'bodies to take out, with commas: request effective response output, or all', words)
-    .option('--drop <pieces>', 'pieces to take out, with commas: order manifest chain checkpoint pledge', words)
+    .option('--drop <pieces>', 'pieces to take out, with commas: order manifest chain stake checkpoint pledge', words)
     .action((file, options) => run(async () => (await import('./commands/cut.ts')).cut(context, file, options)))
 
   const policy = described(
@@ -178,18 +180,135 @@ export function create(context: Context, done: (code: number) => void): Command 
     log,
   ).action((file, options) => run(async () => (await import('./commands/log.ts')).raise(context, file, options)))
 
+  const fault = described(
+    'fault',
+    'Evidence against nodes, logs and witnesses, and the court that takes their stake for it.',
+    'assay fault verify double.fault\nassay fault submit double.fault\nassay fault list',
+  )
+  command(
+    'verify <file>',
+    'Judge a fault file as the court does, with your own view of the chain. Ends with 0 accepted, 1 accepted if the chain is as it says, 2 refused.',
+    'assay fault verify double.fault\nassay fault verify double.fault --offline --json',
+    fault,
+  )
+    .option('--offline', 'open no connection; what the file says of the chain is taken as said')
+    .action((file, options) => run(async () => (await import('./commands/fault.ts')).verify(context, file, options)))
+  command(
+    'submit <file>',
+    'File it: commit, wait, file, fetch the reward, from HOME/client/reporter.key. Can be stopped anywhere and repeated.',
+    'assay fault submit double.fault\nassay fault submit double.fault --json',
+    fault,
+  )
+    .option('--timeout <seconds>', 'longest wait', count, 300)
+    .action((file, options) => run(async () => (await import('./commands/fault.ts')).submit(context, file, options)))
+  command('list', 'Your evidence, and faults on record.', 'assay fault list\nassay fault list --json', fault)
+    .option('--blocks <number>', 'how far back the record is read', count, 50_000)
+    .action((options) => run(async () => (await import('./commands/fault.ts')).list(context, options)))
+  const bonded = (made: Command) =>
+    made.option('--limit <wei>', 'most wei in bonds of open cases at once (default: 10^18, one coin)', wei)
+  bonded(
+    command(
+      'challenge <log> <index>',
+      'Demand an entry that a log does not show, against a bond.',
+      `assay fault challenge ${'ab'.repeat(32)} 17`,
+      fault,
+    ),
+  ).action((id, index, options) =>
+    run(async () => (await import('./commands/cases.ts')).challenge(context, id, wei(index), options)),
+  )
+  bonded(
+    command(
+      'demand <file>',
+      'Demand that a node opens a slot of its receipt, against a bond.',
+      'assay fault demand a.receipt --slot model\nassay fault demand a.receipt --slot output',
+      fault,
+    ),
+  )
+    .requiredOption('--slot <name>', 'order model weights engine proof price; with your order also request to output')
+    .action((file, options) => run(async () => (await import('./commands/cases.ts')).demand(context, file, options)))
+  command('cases', 'What became of your demands.', 'assay fault cases --json', fault).action((options) =>
+    run(async () => (await import('./commands/cases.ts')).follow(context, options, false)),
+  )
+  command('expire', 'End those that nobody answered in time.', 'assay fault expire', fault).action((options) =>
+    run(async () => (await import('./commands/cases.ts')).follow(context, options, true)),
+  )
+  command('withdraw', 'Fetch bonds that came back.', 'assay fault withdraw', fault).action((options) =>
+    run(async () => (await import('./commands/cases.ts')).withdraw(context, options)),
+  )
+
+  command(
+    'settle',
+    'Anchor what a log has signed and not brought to the chain, from your own account; anybody may.',
+    'assay settle\nassay settle --log https://files.example/log --json\nassay settle --request a.receipt',
+  )
+    .option('--log <url|id>', "folder of its files, or the id of one of your gateway's logs (default: all of those)")
+    .option('--request <file>', 'instead, write down on chain that the entry of this receipt is wanted')
+    .option('--dry-run', 'send nothing')
+    .action((options) => run(async () => (await import('./commands/settle.ts')).settle(context, options)))
+
+  const keys = described(
+    'keys',
+    'The keys of this home: which there are, new ones, and their end. ASSAY_PASSPHRASE opens and makes encrypted files.',
+    'assay keys list\nassay keys rotate node\nassay keys protect',
+  )
+  command('list', 'List them: identifier, epoch, blocks of validity, file.', 'assay keys list --json', keys).action(
+    (options) => run(async () => (await import('./commands/keys.ts')).list(context, options)),
+  )
+  command('create', 'Make the key files that are missing.', 'assay keys create', keys).action((options) =>
+    run(async () => (await import('./commands/keys.ts')).create(context, options)),
+  )
+  command(
+    'rotate <key>',
+    'Replace the key of node or witness by one in the next epoch; receipts of the old key stay what they are. The daemon must be stopped.',
+    'assay keys rotate node\nassay keys rotate witness',
+    keys,
+  ).action((key, options) => run(async () => (await import('./commands/keys.ts')).rotate(context, key, options)))
+  command(
+    'retire <key>',
+    'End the key of node, witness, log or log2 on chain, now. A log ends with its key. The daemon must be stopped.',
+    'assay keys retire node --yes\nassay keys retire log --yes',
+    keys,
+  )
+    .option('--yes', 'it cannot be taken back')
+    .action((key, options) => run(async () => (await import('./commands/keys.ts')).retire(context, key, options)))
+  command('export', 'Print the public parts as JSON.', 'assay keys export > keys.json', keys).action((options) =>
+    run(async () => (await import('./commands/keys.ts')).exportKeys(context, options)),
+  )
+  command('protect', 'Encrypt every key file under one passphrase.', 'assay keys protect', keys).action((options) =>
+    run(async () => (await import('./commands/keys.ts')).protect(context, options)),
+  )
+  command('unprotect', 'Store every key file without a passphrase again.', 'assay keys unprotect', keys).action(
+    (options) => run(async () => (await import('./commands/keys.ts')).unprotect(context, options)),
+  )
+
   command(
     'doctor',
     'Say what is there, what is missing, and what stands in for it.',
     'assay doctor\nassay doctor --json',
   ).action((options) => run(async () => (await import('./commands/doctor.ts')).doctor(context, options)))
 
+  const demo = described(
+    'demo',
+    'Demonstrations that need nothing and leave nothing behind.',
+    'assay demo fraud\nassay demo fraud --only F1,F4 --keep evidence',
+  )
+  command(
+    'fraud',
+    'Nodes, logs and witnesses really commit each fault, on a chain of their own in a temporary folder; a default client catches them, the contract slashes.',
+    'assay demo fraud\nassay demo fraud --json\nassay demo fraud --only F1,F4 --keep evidence\nassay demo fraud --honest',
+    demo,
+  )
+    .option('--only <faults>', 'some of them, with commas: F1 F2 F3 F4 F4-missing F5 F6 F13 F17 F18', words)
+    .option('--keep <folder>', "copy the clients' receipts and evidence there")
+    .option('--honest', 'the same parties without cheating: nothing may be found')
+    .action((options) => run(async () => (await import('./commands/demo.ts')).fraud(context, options)))
+
   command(
     'reset',
     'Put folders aside so that the next start makes new keys or a new chain; refuses while a daemon holds the home.',
     'assay reset --keys node\nassay reset --keys all --chain --yes',
   )
-    .addOption(new Option('--keys <which>', 'whose keys end').choices(['node', 'log', 'witness', 'all']))
+    .addOption(new Option('--keys <which>', 'whose keys end').choices(['node', 'log', 'log2', 'witness', 'all']))
     .option('--chain', 'the development chain too (ends everything that rests on it)')
     .option('--yes', 'do not ask')
     .action((options) => run(async () => (await import('./commands/reset.ts')).reset(context, options)))
@@ -199,6 +318,13 @@ export function create(context: Context, done: (code: number) => void): Command 
 function port(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65535) throw new InvalidArgumentError('a number from 0 to 65535')
   return Number(text)
+}
+
+function blockTime(text: string): number {
+  const seconds = Number(text)
+  if (!/^\d{1,3}(\.\d{1,3})?$/.test(text) || seconds < 0.05 || seconds > 600)
+    throw new InvalidArgumentError('0.05 to 600')
+  return seconds
 }
 
 function count(text: string): number {
@@ -219,6 +345,11 @@ function decimal(text: string): string {
 
 function seed(text: string): bigint {
   if (!/^(0|[1-9]\d{0,19})$/.test(text) || BigInt(text) >> 64n !== 0n) throw new InvalidArgumentError('0 to 2^64-1')
+  return BigInt(text)
+}
+
+function wei(text: string): bigint {
+  if (!/^(0|[1-9]\d{0,29})$/.test(text)) throw new InvalidArgumentError('a whole number')
   return BigInt(text)
 }
 

@@ -73,13 +73,13 @@ test('a second daemon on the folder is refused before anything happens', async (
 })
 
 test('keys are in separate folders, each for its owner alone', () => {
-  for (const role of ['node', 'log', 'witness'])
+  for (const role of ['node', 'log', 'log2', 'witness'])
     assert.equal(statSync(join(home, role, 'key.json')).mode & 0o777, 0o600)
   assert.equal(statSync(join(home, 'operator.key')).mode & 0o777, 0o600)
-  const keys = ['node', 'log', 'witness'].map(
+  const keys = ['node', 'log', 'log2', 'witness'].map(
     (role) => JSON.parse(readFileSync(join(home, role, 'key.json'), 'utf8')).publicKey,
   )
-  assert.equal(new Set(keys).size, 3)
+  assert.equal(new Set(keys).size, 4)
 })
 
 test('chat, a stream and tensors meet the policy `embedded` up to finality, and run again to the same bytes', async () => {
@@ -156,7 +156,7 @@ test('stop and start: receipts stay, the sequence goes on; an older copy of the 
   steps.length = 0
   daemon = await start()
   assert.ok(
-    steps.some((step) => /behind the log and signs no more/.test(step)),
+    steps.some((step) => /behind its log; this key signs no more/.test(step)),
     steps.join('\n'),
   )
   const fresh = await headOf(await ask())
@@ -206,7 +206,7 @@ test('no file and no line holds a prompt or a completion, and keys and secrets s
   const secret = response.headers.get('assay-secret') ?? 'none'
   const answered = (JSON.parse(await response.text()) as { id: string }).id
   const said = `${JSON.stringify(records)}${steps.join('\n')}${stderr.join('')}`
-  const privateKeys = ['node', 'log', 'witness'].map(
+  const privateKeys = ['node', 'log', 'log2', 'witness'].map(
     (role) => JSON.parse(readFileSync(join(home, role, 'key.json'), 'utf8')).privateKey as string,
   )
   const operator = readFileSync(join(home, 'operator.key'), 'utf8').trim()

@@ -1,7 +1,7 @@
 /**
- * daemon.ts - one process with a gateway, engines, a log, a witness and (embedded) a chain, each with its own folder and key.
+ * daemon.ts - one process with a gateway, engines, two logs, a witness and (embedded) a chain, each with its own folder and key.
  *
- * Order of start: folder lock, chain, contracts, keys, registrations, view of the chain, witness, log, issuer, gateway.
+ * Order of start: folder lock, chain, contracts, keys, registrations, view of the chain, witness and logs, issuer, gateway.
  * Models load meanwhile. Nothing is signed before its key's registration is in a block.
  */
 import { randomBytes } from 'node:crypto'
@@ -9,6 +9,10 @@ import { mkdirSync } from 'node:fs'
 import type { TrustAnchors } from 'assay/chain'
 import { crypto } from 'assay/crypto/node'
 import { Cose } from 'assay/protocol'
+import { answerCases } from './daemon/answers.ts'
+import { openChain } from './daemon/chain.ts'
+import { replaceEnded } from './daemon/endedLogs.ts'
+import * as Logs from './daemon/logs.ts'
 import * as Parts from './daemon/parts.ts'
 import * as Gateway from './gateway/Gateway.ts'
 import * as LeafCache from './gateway/LeafCache.ts'
@@ -16,16 +20,16 @@ import { limits } from './gateway/limits.ts'
 import * as NodeConfig from './gateway/NodeConfig.ts'
 import type { LogRecord, Served } from './gateway/Served.ts'
 import * as KeyFile from './keys/KeyFile.ts'
+import * as Rotation from './keys/Rotation.ts'
 import { maxBlockAgeMs } from './log/ChainView.ts'
-import * as Log from './log/Log.ts'
 import * as SqliteReceiptStore from './receipts/SqliteReceiptStore.ts'
+import { bondInBackground } from './settle/bond.ts'
 import { createChainView } from './settle/chain-view.ts'
 import { deploy, developmentPledgeBlocks, trustAnchorsOf } from './settle/deploy.ts'
 import { lockFolder } from './settle/folder-lock.ts'
-import { registerKey, registerLog, registerNode, roles } from './settle/register.ts'
+import { readPledgeBlocks, registerKey, registerNode, roles } from './settle/register.ts'
 import { createSender } from './settle/sender.ts'
 import { fundOnDevelopmentChain, openWallet } from './settle/wallet.ts'
-import * as Witness from './witness/Witness.ts'
 
 /** The gateway's port when none is named: "ASSY" has no port number, and this one is free of well-known services. */
 const defaultPort = 8547
@@ -42,8 +46,12 @@ export type DaemonOptions = {
   readonly host?: '127.0.0.1' | '::1' | 'localhost'
   /** Folder with one folder per model. */
   readonly models: string
-  /** A chain to use instead of the embedded one. */
+  /** A chain to use instead of the embedded one: one endpoint, or several with commas, believed together. */
   readonly chainRpcUrl?: string
+  /** Address book of another operator on that chain; without it the daemon creates contracts of its own. */
+  readonly contractsFile?: string | undefined
+  /** Time from block to block on that chain, for the windows of contracts that are created; measured if not given. */
+  readonly blockTimeMs?: number | undefined
   readonly onProgress?: Parts.Progress
   /** Structured lines; by default one JSON object per line on stderr. */
   readonly log?: (record: LogRecord) => void
@@ -55,6 +63,8 @@ export type Daemon = {
   /** What a reader on this machine may name: its own chain, and who runs what. */
   readonly reader: {
     readonly anchors: TrustAnchors.TrustAnchors
+    /** Endpoints of the chain, as many as the rule of `anchors` counts; transactions go to the first. */
+    readonly chainRpcUrls: readonly string[]
     /** 20 bytes. */
     readonly operator: Uint8Array
     /** 32 bytes: the keyId of the witness. */
@@ -111,91 +121,101 @@ async function start(
   })
 
   progress('chain', options.chainRpcUrl === undefined ? 'starting the development chain' : 'asking the chain')
-  const chain = await Parts.openChain({
+  const chain = await openChain({
     ...{ home, chainRpcUrl: options.chainRpcUrl, closers },
     onEvent: () => record({ event: 'chain-restarting' }),
+    say: (line) => progress('chain', line),
   })
   const { rpc } = chain
   const wallet = openWallet(home)
   if (chain.isEmbedded) await fundOnDevelopmentChain(rpc, wallet)
-  const sender = createSender({ rpc, wallet })
+  const sender = createSender({ rpc: chain.sending, wallet })
   closers.add('sender', sender.close)
   progress('contracts', `chain ${rpc.chainId}`)
-  const book = await deploy({ ...{ home, crypto, rpc, sender }, development: chain.isEmbedded })
+  const { contractsFile, blockTimeMs } = options
+  const book = await deploy({
+    ...{ home, crypto, rpc, sender, development: chain.isDevelopment, contractsFile, blockTimeMs },
+  })
   const { chainId } = book
   const registry = book.nodeRegistry.address
   const anchorLog = book.anchorLog.address
 
-  progress('keys', 'node, log and witness')
+  progress('keys', 'node, logs and witness')
   const nodeKey = KeyFile.openKey(folders.node, 'node')
-  const logKey = KeyFile.openKey(folders.log, 'log')
   const witnessKey = KeyFile.openKey(folders.witness, 'witness')
-  const registrar = { crypto, rpc, sender, book }
+  const pledgeBlocks = chain.isDevelopment ? developmentPledgeBlocks : await readPledgeBlocks(rpc, book)
+  const registrar = { crypto, rpc, sender, book, pledgeBlocks }
+  const ended = await replaceEnded({ home, registrar, keys: Logs.openKeys(home) })
+  for (const log of [...ended.replaced, ...ended.closing]) record({ event: 'log-ended', log })
+  const [firstKey, ...otherKeys] = Logs.openKeys(home)
   const port = options.port ?? defaultPort
   const host = options.host ?? '127.0.0.1'
-  progress('register', 'node, log and witness')
-  const ed25519 = logKey.ed25519 as NonNullable<typeof logKey.ed25519>
-  // Side by side, because each waits for a block.
-  const [nodeId, logId] = await Promise.all([
+  progress('register', 'node, logs and witness')
+  // Side by side, because each waits for a block. A log's number is the count of the operator's logs, so there is one at a time.
+  const [nodeId, firstId] = await Promise.all([
     // With a free port the address is another at every start, so none is published.
     registerNode(registrar, { endpoint: port === 0 ? '' : `http://${host}:${port}` }),
-    registerLog(registrar, {
-      ...{ signer: logKey.signer, ed25519Key: ed25519.publicKey, pledgeBlocks: developmentPledgeBlocks },
-    }),
+    Logs.register(registrar, firstKey),
   ])
-  await Promise.all([
+  const [others] = await Promise.all([
+    Logs.registerAll(registrar, otherKeys),
     registerKey(registrar, { nodeId, role: roles.node, signer: nodeKey.signer }),
     registerKey(registrar, { nodeId, role: roles.witness, signer: witnessKey.signer }),
   ])
+  const registered = [{ key: firstKey, logId: firstId }, ...others] as const
+  const bonding = bondInBackground(registrar, [nodeId, ...registered.map(({ logId }) => logId)], {
+    development: chain.isDevelopment,
+    say: (line) => progress('bond', line),
+    record,
+  })
 
   const view = createChainView({ crypto, rpc, book })
   closers.add('view', view.stop)
   await view.refresh()
   progress('view', `block ${view.newest()?.number ?? 'unknown'}`)
 
-  const witness = await Witness.createWitness({
-    folder: folders.witness,
-    log: { chainId, anchorLog, logId, publicKey: logKey.signer.publicKey },
-    ...{ signer: witnessKey.signer, chain: view, crypto },
-    ...(witnessKey.ed25519 === undefined ? {} : { ed25519: witnessKey.ed25519 }),
-  })
-  closers.add('witness', witness.close)
-  progress('witness', witness.stopped() ?? 'open')
-  const log = await Log.createLog({
-    folder: folders.log,
-    identity: { chainId, registry, anchorLog, logId, pledgeBlocks: developmentPledgeBlocks },
-    ...{ signer: logKey.signer, ed25519, mirror: witness.mirror, chain: view, crypto },
-  })
-  closers.add('log', log.close)
-  progress('log', `${log.size()} entries`)
+  const logs = await Logs.open({ home, registered, registrar, view, witness: witnessKey, closers, progress })
 
   const store = SqliteReceiptStore.open({ folder: folders.node })
   closers.add('store', store.close)
   const interrupted = await store.interruptRunning()
   if (interrupted > 0) record({ event: 'interrupted-calls', count: interrupted })
-  const issuer = await Parts.openIssuer({ folder: folders.node, registrar, nodeId, view, store, log, progress })
+  const issuer = await Parts.openIssuer({
+    folder: folders.node,
+    registrar,
+    nodeId,
+    view,
+    store,
+    logs: logs.map((one) => ({ ...one, isEnded: ended.closing.has(one.name) })),
+    progress,
+    record,
+  })
   closers.add('issuer', issuer.close)
   progress('issuer', `key epoch ${issuer.identity.keyEpoch}`)
+  await Rotation.finishWitness({ folder: folders.witness, registrar, nodeId })
+  const rotation = Rotation.finishNode({
+    ...{ folder: folders.node, registrar, nodeId, store },
+    logs: logs.map(({ name, log }) => ({ name, port: log })),
+    onStep: (step) => record({ event: `old-key-${step.kind}` }),
+  })
+  closers.add('rotation', rotation.stop)
 
-  const anchoring = Parts.anchor({
-    ...{ book, view, sender, log, witness },
-    onEvent: (event) => {
-      if (event.kind === 'anchored') {
-        return record({ event: 'anchored', size: String(event.size), block: String(event.block) })
-      }
-      const { code } = event.error as { code?: unknown }
-      record({
-        event: event.kind === 'trouble' ? 'anchoring-trouble' : 'not-cosigned',
-        code: typeof code === 'string' ? code : 'failed',
-      })
-    },
+  const anchorings = logs.map(({ name, log, witness }, i) => {
+    const { key } = registered[i] as Logs.Registered
+    const register = () => Logs.register(registrar, key)
+    return Parts.anchor({ ...{ book, view, sender, log, witness, register }, onEvent: Parts.toRecords(name, record) })
   })
   closers.add('anchoring', async () => {
     // A round may be waiting for a block of a chain that makes none any more.
     const cut = setTimeout(sender.close, anchoringGraceMs)
-    await anchoring.stop()
+    await Promise.all(anchorings.map((anchoring) => anchoring.stop()))
     clearTimeout(cut)
   })
+  const answering = answerCases({
+    ...{ home, folder: folders.node, registrar, nodeId, store, record },
+    logs: logs.map(({ log }) => log),
+  })
+  closers.add('answering', answering.stop)
 
   const engines = await loading
   const leaves = LeafCache.create({
@@ -204,14 +224,13 @@ async function start(
   closers.add('leaves', leaves.clear)
   const served: Served = {
     ...{ crypto, engines, issuer, store, leaves, record, now: Date.now },
-    log: { logId, publicKey: log.publicKey, ed25519: ed25519.publicKey, files: log.files, proof: log.proof },
+    heart: Parts.openHeart(folders.node, issuer, view),
+    logs: logs.map(({ log, ed25519 }) => ({
+      ...{ logId: log.identity.logId, publicKey: log.publicKey, ed25519, files: log.files, proof: log.proof },
+      unanchored: log.unanchored,
+    })),
     config: NodeConfig.create(crypto, engines.values(), limits.leavesSeconds),
-    newestBlock: () => {
-      const newest = view.newest()
-      if (newest === undefined) return undefined
-      // The block's own time, as readers will judge the order's deadline: this machine's clock may have jumped.
-      return { number: newest.number, timestampSeconds: newest.timestampSeconds }
-    },
+    newestBlock: () => Parts.blockForOrders(view.newest(), performance.now()),
     identity: {
       ...{ chainId, nodeRegistry: registry, anchorLog, operator: wallet.address },
       witnesses: [witnessKey.signer.publicKey],
@@ -228,15 +247,17 @@ async function start(
       return engines.size === 0 ? 'engines' : undefined
     },
   }
+  await bonding
   const gateway = Gateway.create(served)
   closers.add('gateway', gateway.close)
   const url = await gateway.listen({ host, port })
   progress('gateway', url)
   record({ event: 'started', models: [...engines.keys()].join(' '), keyEpoch: issuer.identity.keyEpoch })
   return {
-    endpoints: { gateway: url, log: `${url}${logPath(logId)}`, chain: chain.url },
+    endpoints: { gateway: url, log: `${url}${logPath(firstId)}`, chain: chain.urls[0] },
     reader: {
-      anchors: trustAnchorsOf(book),
+      anchors: trustAnchorsOf(book, chain.finality),
+      chainRpcUrls: chain.urls,
       operator: wallet.address,
       witness: Cose.keyId(crypto, witnessKey.signer.publicKey),
     },

@@ -113,7 +113,9 @@ async function run(context: Context, options: AnswerOptions, call: Call): Promis
   const outcome = await gradedAnswer(context, graded, policy, options)
   await raising
   terminal.endProgress()
-  if (options.save !== undefined) {
+  if (options.save !== undefined && outcome.verdict.receiptHash === null && graded.receiptHash.startsWith('pending-'))
+    terminal.say('no receipt to save yet: no log has pledged it; `assay log raise` goes on with it')
+  else if (options.save !== undefined) {
     const path = resolve(context.cwd, options.save)
     writeWholeFile(path, graded.bundle())
     terminal.say(

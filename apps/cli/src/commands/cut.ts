@@ -13,7 +13,7 @@ export type CutOptions = GlobalOptions & {
   readonly drop?: readonly string[]
 }
 
-const pieces = ['order', 'manifest', 'chain', 'checkpoint', 'pledge'] as const
+const pieces = ['order', 'manifest', 'chain', 'stake', 'checkpoint', 'pledge'] as const
 
 /** What goes when nothing is named: everything from which the prompt can be read or guessed. */
 const byDefault: Bundle.Cut = { slots: ['request', 'effectiveRequest'], bodies: ['request', 'effective'] }

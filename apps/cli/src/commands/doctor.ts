@@ -10,6 +10,7 @@ import { type Context, type GlobalOptions, homeOf } from '../Context.ts'
 import * as Home from '../Home.ts'
 import * as Network from '../Network.ts'
 import { table } from '../Terminal.ts'
+import { findContracts } from './doctor-contracts.ts'
 
 /** `info`: neither good nor bad. `stands-in`: something else does its work, and what that means is said. */
 type State = 'ok' | 'info' | 'stands-in' | 'missing' | 'wrong'
@@ -186,7 +187,7 @@ async function network(home: Home.Home): Promise<Finding[]> {
   try {
     const reader = Home.readReader(home)
     const isRunning = isHeld(home)
-    const chain = await Network.openChain(reader?.chainRpcUrl, await Home.anchorStore(home).read())
+    const chain = await Network.openChain(reader, await Home.anchorStore(home).read())
     if (reader?.chainRpcUrl !== null)
       findings.push(
         chain !== undefined
@@ -197,6 +198,7 @@ async function network(home: Home.Home): Promise<Finding[]> {
               says: `${reader?.chainRpcUrl} does not answer; verdicts rest on files alone`,
             },
       )
+    findings.push(...(await findContracts(home, chain?.rpc)))
     const ready = await isReady(reader?.gatewayUrl)
     findings.push(
       ready
@@ -237,7 +239,7 @@ async function isReady(gatewayUrl: string | null | undefined): Promise<boolean> 
 
 async function pending(home: Home.Home): Promise<Finding[]> {
   const findings: Finding[] = []
-  const left = await Home.pendingStore(home).list()
+  const left = [...(await Home.pendingStore(home).list()), ...(await Home.callStore(home).list())]
   if (left.length > 0)
     findings.push({
       what: 'pending',

@@ -79,6 +79,14 @@ function piecesOf(bundle: Bundle.Bundle): Piece[] {
       nodes('log record proofs', [...chain.anchorLog.record0, ...chain.anchorLog.record1])
     if (chain.anchorLog?.step0 !== undefined && chain.anchorLog.step1 !== undefined)
       nodes('anchored step proofs', [...chain.anchorLog.step0, ...chain.anchorLog.step1])
+    if (chain.stake !== undefined) {
+      const { stakeManager, faultCourt, faultCases, node, log } = chain.stake
+      nodes('stake manager proofs', [...stakeManager.account, ...stakeManager.terms])
+      nodes('court proofs', [...faultCourt.account, ...faultCourt.penalties, ...faultCourt.cases])
+      nodes('cases account proof', faultCases.account)
+      nodes('stake of the node proofs', Object.values(node).flat())
+      nodes('stake of the log proofs', Object.values(log).flat())
+    }
   }
   for (const [name, body] of Object.entries(bundle.bodies ?? {}))
     if (body !== undefined)

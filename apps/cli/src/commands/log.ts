@@ -108,6 +108,8 @@ export async function pending(context: Context, options: GlobalOptions): Promise
   const { terminal } = context
   const store = Home.pendingStore(homeOf(context, options))
   const rows: { receipt: string; bytes: number; has: string }[] = []
+  for (const order of await Home.callStore(homeOf(context, options)).list())
+    rows.push({ receipt: `pending-${order}`, bytes: 0, has: 'no receipt yet: no log has pledged it' })
   for (const receipt of await store.list()) {
     const bytes = await store.load(receipt)
     if (bytes !== undefined) rows.push({ receipt, bytes: bytes.length, has: piecesOf(bytes) })
@@ -127,7 +129,7 @@ export async function raise(context: Context, path: string | undefined, options:
     if (options.json === true) terminal.print(JSON.stringify(report))
     else {
       terminal.print(
-        `final ${report.final.length}, still pending ${report.pending.length}, failed ${report.failed.length}`,
+        `final ${report.final.length}, still pending ${report.pending.length}, without a pledge yet ${report.awaited.length}, failed ${report.failed.length}`,
       )
       for (const { receiptHash, code } of report.failed) terminal.print(`  ${receiptHash} ${code}`)
     }

@@ -8,7 +8,7 @@ import { errors } from 'assay/protocol'
 import { type Context, type GlobalOptions, homeOf } from '../Context.ts'
 import type { Home } from '../Home.ts'
 
-const keyChoices = ['node', 'log', 'witness', 'all'] as const
+const keyChoices = ['node', 'log', 'log2', 'witness', 'all'] as const
 export type ResetOptions = GlobalOptions & {
   readonly keys?: (typeof keyChoices)[number]
   readonly chain?: boolean
@@ -66,13 +66,22 @@ function plan(home: Home, options: ResetOptions): Act[] {
       ends: 'a new log with a new identity; pledges of the old log that are not anchored yet are broken for ever, so let them be anchored first',
       run: away('log'),
     })
+  if (isAll || options.keys === 'log2')
+    acts.push(
+      {
+        what: 'log2',
+        ends: 'the second log gets a new identity; its pledges that are not anchored yet are broken for ever, so let them be anchored first',
+        run: away('log2'),
+      },
+      { what: 'witness2', ends: 'an empty mirror of the new second log', run: away('witness2') },
+    )
   if (isAll || options.keys === 'log' || options.keys === 'witness')
     acts.push({
       what: 'witness',
       ends: 'a new witness key and an empty mirror; readers who named the old witness have to name the new one',
       run: away('witness'),
     })
-  if (isAll || options.keys !== 'node')
+  if (isAll || (options.keys !== 'node' && options.keys !== 'log2'))
     acts.push({
       what: 'reader.json',
       ends: "your names are forgotten; the next start names this machine's own daemon again",
@@ -84,7 +93,7 @@ function plan(home: Home, options: ResetOptions): Act[] {
       ends: 'your trusted headers belong to the chain that ends; kept beside, for `verify --anchors`',
       run: (stamp) => putAside(home.anchorsFile, stamp),
     })
-  if (isAll || options.keys === 'log')
+  if (isAll || options.keys === 'log' || options.keys === 'log2')
     acts.push({
       what: 'pending receipts',
       ends: 'what is not final yet will never be; kept beside',
@@ -104,7 +113,8 @@ function putAside(path: string, stamp: string): void {
 /** The key goes, its public half and the receipts it signed stay. */
 function retireNodeKey(folder: string): void {
   if (!existsSync(folder) || !readdirSync(folder).includes('key.json')) return
-  KeyFile.replaceKey(folder, KeyFile.openKey(folder, 'node'))
+  const found = KeyFile.readPublic(folder, 'node')
+  if (found !== undefined) KeyFile.removeKey(folder, found)
 }
 
 async function isConfirmed(context: Context): Promise<boolean> {

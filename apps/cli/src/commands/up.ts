@@ -1,6 +1,6 @@
 /** up.ts - `assay up`: the whole network on this machine, a few real calls with their verdicts, then the gateway. */
 import { appendFileSync, readFileSync, renameSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Client, Exchange } from 'assay/client'
 import { Graded } from 'assay/client'
 import { crypto } from 'assay/crypto/node'
@@ -16,7 +16,14 @@ import * as Verdicts from '../Verdicts.ts'
 import { progressText } from './ask.ts'
 import { openExecutor } from './verify.ts'
 
-export type UpOptions = GlobalOptions & { readonly once?: boolean; readonly port?: number; readonly verbose?: boolean }
+export type UpOptions = GlobalOptions & {
+  readonly once?: boolean
+  readonly port?: number
+  readonly verbose?: boolean
+  readonly contracts?: string
+  /** Seconds. */
+  readonly blockTime?: number
+}
 
 /** The rule `development` is final two blocks after an anchor; a minute is many times that. */
 const finalSeconds = 60
@@ -54,6 +61,8 @@ export async function up(context: Context, options: UpOptions): Promise<number> 
     models: context.modelsFolder,
     ...(options.port === undefined ? {} : { port: options.port }),
     ...(chainRpcUrl === undefined || chainRpcUrl === '' ? {} : { chainRpcUrl }),
+    ...contractsOf(context, options),
+    ...(options.blockTime === undefined ? {} : { blockTimeMs: options.blockTime * 1000 }),
     onProgress: (step, detail) => terminal.say(`${terminal.style('dim', step.padEnd(10))}${printable(detail)}`, 10),
     log: recorder(context, home, options.verbose === true),
   })
@@ -91,6 +100,12 @@ export async function up(context: Context, options: UpOptions): Promise<number> 
     await executor.close()
     await daemon.stop()
   }
+}
+
+/** Contracts of another operator: named by the option, else by the environment. */
+function contractsOf({ cwd, env }: Context, options: UpOptions): { readonly contractsFile?: string } {
+  const named = options.contracts ?? env.ASSAY_CONTRACTS ?? ''
+  return named === '' ? {} : { contractsFile: resolve(cwd, named) }
 }
 
 async function samples(context: Context, client: Client.Client, models: readonly string[]): Promise<Shown[]> {
@@ -205,7 +220,7 @@ function summary(
     terminal.print(`  receipt   ${receipt}`)
     terminal.print(`  mode      ${mode}`)
     terminal.print(
-      `  stands    ${Verdicts.anchoringLine(verdicts.embedded)}, consequence ${verdicts.embedded.consequence}`,
+      `  stands    ${Verdicts.anchoringLine(verdicts.embedded)}, ${Verdicts.consequenceLine(verdicts.embedded)}`,
       12,
     )
     terminal.print(`  verdict   ${Verdicts.outcomeLine(terminal, verdicts.embedded)}`)

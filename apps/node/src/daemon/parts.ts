@@ -1,21 +1,25 @@
 /** parts.ts - the pieces of a daemon put together one by one: each opens something and says how to close it. */
 import { join } from 'node:path'
-import { NodeRegistryContract, Rpc } from 'assay/chain'
+import { NodeRegistryContract } from 'assay/chain'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, Cose, errors } from 'assay/protocol'
 import type { Engine } from '../engine/Engine.ts'
 import { loadModel } from '../engine/loadModel.ts'
 import * as ModelFolder from '../engine/ModelFolder.ts'
+import type { LogRecord } from '../gateway/Served.ts'
+import * as Heart from '../heartbeat/Heart.ts'
+import * as KeyBinding from '../keys/KeyBinding.ts'
 import * as KeyFile from '../keys/KeyFile.ts'
+import { maxBlockAgeMs } from '../log/ChainView.ts'
 import type { Log } from '../log/Log.ts'
 import * as Issuer from '../receipts/Issuer.ts'
 import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
-import { type AnchoredLog, type Cosigner, startAnchoring } from '../settle/anchoring.ts'
-import { startAnvil } from '../settle/anvil.ts'
-import type { ChainView } from '../settle/chain-view.ts'
+import { type AnchoredLog, type AnchoringEvent, type Cosigner, startAnchoring } from '../settle/anchoring.ts'
+import type { ChainView, SeenBlock } from '../settle/chain-view.ts'
 import { encode } from '../settle/contract-call.ts'
 import { type Registrar, registerKey, roles } from '../settle/register.ts'
 import type { Witness } from '../witness/Witness.ts'
+import { slots } from './logs.ts'
 
 /** Tells what a start is doing; `detail` is for people. */
 export type Progress = (step: Step, detail: string) => void
@@ -25,6 +29,7 @@ export type Step =
   | 'contracts'
   | 'keys'
   | 'register'
+  | 'bond'
   | 'view'
   | 'witness'
   | 'log'
@@ -55,24 +60,6 @@ export function createClosers(): Closers {
       return failed
     },
   }
-}
-
-/** The chain: a given endpoint, or the embedded development chain. */
-export async function openChain(options: {
-  readonly home: string
-  readonly chainRpcUrl: string | undefined
-  readonly closers: Closers
-  readonly onEvent: (line: string) => void
-}): Promise<{ readonly rpc: Rpc.Rpc; readonly url: string; readonly isEmbedded: boolean }> {
-  const { home, chainRpcUrl, closers, onEvent } = options
-  if (chainRpcUrl !== undefined) {
-    const answer = await Rpc.create({ url: chainRpcUrl, chainId: 0n }).request('eth_chainId')
-    if (typeof answer !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(answer)) throw new ChainEndpointError()
-    return { rpc: Rpc.create({ url: chainRpcUrl, chainId: BigInt(answer) }), url: chainRpcUrl, isEmbedded: false }
-  }
-  const chain = await startAnvil({ home, onEvent })
-  closers.add('chain', chain.stop)
-  return { rpc: Rpc.create({ url: chain.url, chainId: chain.chainId }), url: chain.url, isEmbedded: true }
 }
 
 /** Loads every model of a folder: exact under its own name, native as `<name>-native`. */
@@ -117,18 +104,28 @@ export async function openIssuer(options: {
   readonly nodeId: Uint8Array
   readonly view: Pick<ChainView, 'refresh'>
   readonly store: ReceiptStore
-  readonly log: Pick<Log, 'append' | 'highest'>
+  readonly logs: readonly {
+    readonly name: string
+    readonly log: Pick<Log, 'append' | 'highest' | 'identity'>
+    readonly isEnded?: boolean
+  }[]
   readonly progress: Progress
+  readonly record: (record: LogRecord) => void
   readonly hooks?: Issuer.Hooks | undefined
 }): Promise<Issuer.Issuer> {
-  const { folder, registrar, nodeId, view, store, log, progress, hooks } = options
+  const { folder, registrar, nodeId, view, store, progress, record, hooks } = options
   let key = KeyFile.openKey(folder, 'node')
   for (let replaced = 0; ; replaced++) {
     const { signer } = key
-    const { keyEpoch, record } = await registerKey(registrar, { nodeId, role: roles.node, signer })
+    const { keyEpoch, record: entered } = await registerKey(registrar, { nodeId, role: roles.node, signer })
     await view.refresh()
-    if (record.validUntilBlock === 0n) {
+    if (entered.validUntilBlock === 0n) {
       try {
+        KeyBinding.bind(
+          folder,
+          key.keyId,
+          options.logs.map(({ log }) => log.identity.logId),
+        )
         return await Issuer.create({
           crypto,
           identity: {
@@ -139,12 +136,14 @@ export async function openIssuer(options: {
           },
           signer,
           store,
-          log,
+          logs: options.logs.map(({ name, log, isEnded = false }) => ({ name, port: log, isEnded })),
+          onLog: ({ kind, log }) => record({ event: `log-${kind}`, log }),
           ...(hooks === undefined ? {} : { hooks }),
         })
       } catch (error) {
-        if (!(error instanceof Issuer.KeyBehindError) || replaced >= maxReplacements) throw error
-        progress('issuer', `key of epoch ${keyEpoch} is behind the log and signs no more; a new one takes its place`)
+        const isInDoubt = error instanceof Issuer.KeyBehindError || error instanceof KeyBinding.OtherLogsError
+        if (!isInDoubt || replaced >= maxReplacements) throw error
+        progress('issuer', `key of epoch ${keyEpoch}: ${error.shortMessage} A new one takes its place`)
         await endKey(registrar, nodeId, keyEpoch)
       }
     } else {
@@ -160,6 +159,13 @@ async function endKey({ book, sender }: Registrar, nodeId: Uint8Array, keyEpoch:
   await sender.send({ to: book.nodeRegistry.address, data: encode(call) })
 }
 
+/** The heart of a node, with the key that its issuer signs with. */
+export function openHeart(folder: string, issuer: Issuer.Issuer, chain: Pick<ChainView, 'newest'>): Heart.Heart {
+  const { signer } = KeyFile.openKey(folder, 'node')
+  if (!Bytes.equal(signer.publicKey, issuer.publicKey)) throw new KeyEndedError(issuer.identity.keyEpoch)
+  return Heart.createHeart({ folder, crypto, identity: issuer.identity, signer, chain })
+}
+
 /** Keys of the node by keyId in hex, retired ones included. */
 export function nodeKeys(folder: string, current: Uint8Array): (keyId: Uint8Array) => Uint8Array | undefined {
   const keys = new Map(
@@ -171,7 +177,22 @@ export function nodeKeys(folder: string, current: Uint8Array): (keyId: Uint8Arra
   return (keyId) => keys.get(Bytes.toHex(keyId))
 }
 
-/** Anchors the log, with the witness's cosignature asked for before each submission. */
+/** What anchoring tells about one log, as lines. */
+export function toRecords(log: string, record: (record: LogRecord) => void): (event: AnchoringEvent) => void {
+  return (event) => {
+    if (event.kind === 'anchored') {
+      return record({ event: 'anchored', log, size: String(event.size), block: String(event.block) })
+    }
+    const { code } = event.error as { code?: unknown }
+    record({
+      event: event.kind === 'trouble' ? 'anchoring-trouble' : 'not-cosigned',
+      code: typeof code === 'string' ? code : 'failed',
+      log,
+    })
+  }
+}
+
+/** Anchors a log, with the witness's cosignature asked for before each submission. */
 export function anchor(
   options: Omit<Parameters<typeof startAnchoring>[0], 'log' | 'cosigners'> & {
     readonly log: Log
@@ -211,17 +232,21 @@ export function anchor(
   return startAnchoring({ ...options, log: anchored, cosigners: [cosigner] })
 }
 
-/** Where the folders of the roles are. */
-export function foldersOf(home: string) {
-  return { node: join(home, 'node'), log: join(home, 'log'), witness: join(home, 'witness') } as const
+/**
+ * What orders are judged by: the newest block by its own time, whatever this machine's clock says; undefined when the chain
+ * has stood still for longer than a log's pledge allows, because an order's deadline cannot be judged then.
+ */
+export function blockForOrders(
+  newest: Pick<SeenBlock, 'number' | 'timestampSeconds' | 'sinceMs'> | undefined,
+  monotonicMs: number,
+): { readonly number: bigint; readonly timestampSeconds: bigint } | undefined {
+  if (newest === undefined || monotonicMs - newest.sinceMs > maxBlockAgeMs) return undefined
+  return { number: newest.number, timestampSeconds: newest.timestampSeconds }
 }
 
-/** The endpoint does not answer as a chain. */
-export class ChainEndpointError extends errors.UsageError<'chain-endpoint'> {
-  override readonly name = 'ChainEndpointError'
-  constructor() {
-    super('chain-endpoint', 'The chain endpoint does not answer with a chain id.')
-  }
+/** Where the folders of the roles are; those of the logs stand in `logs.ts`. */
+export function foldersOf(home: string) {
+  return { node: join(home, 'node'), witness: join(home, slots[0].witness) } as const
 }
 
 /** Keys end faster than new ones enter. */

@@ -5,7 +5,7 @@
  * Order of work: intent durable, then the engine, then claims, then the issuer, then the answer.
  */
 import type { Chat } from 'assay/execution'
-import { Body, Bytes, Claims, ClaimsTree, Head, Slot, Wire } from 'assay/protocol'
+import { Body, Bytes, Claims, ClaimsTree, Head, Slot } from 'assay/protocol'
 import type { Engine } from '../engine/Engine.ts'
 import * as Issuer from '../receipts/Issuer.ts'
 import { RefusedError } from './ErrorTable.ts'
@@ -42,7 +42,7 @@ export type CallRecord = {
   readonly addChunk: (chunk: Uint8Array) => void
   /** The call was refused before it ran: no receipt, and its order counts as unused. */
   readonly refuse: () => Promise<void>
-  /** Ends the call with a receipt; `pending` when no log took it in time. Throws the issuer's errors. */
+  /** Ends the call with a receipt, pending when no log took it in time. Throws the issuer's errors. */
   readonly end: (end: End) => Promise<Outgoing>
 }
 
@@ -154,11 +154,11 @@ export async function open(
     try {
       const issued = await issuer.issue({ intent, modeBits, flags, values, secret, nonce, orderHash })
       keep(issued.receiptHash)
-      return { ...issued, secret }
+      return { ...issued, secret, isPending: false }
     } catch (error) {
       if (!(error instanceof Issuer.PendingError)) throw error
       keep(error.receiptHash)
-      return Wire.pending
+      return { isPending: true, receiptHash: error.receiptHash, secret }
     }
   }
 

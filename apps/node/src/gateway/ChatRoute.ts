@@ -77,7 +77,7 @@ async function unary(run: Run, reply: FastifyReply): Promise<void> {
     stream: false,
     finish: end.finish,
     tokens: drawn.length,
-    pending: outgoing === Wire.pending,
+    pending: outgoing.isPending,
   })
   if (answer === undefined) return void reply.hijack()
   reply.code(answer.status).headers(ReceiptOut.toHeaders(outgoing)).type(Render.mediaTypes.unary)
@@ -136,7 +136,7 @@ async function stream(run: Run, reply: FastifyReply, asEvent: boolean): Promise<
     stream: true,
     finish: end.finish,
     tokens: drawn.length,
-    pending: outgoing === Wire.pending,
+    pending: outgoing.isPending,
   })
   if (signal.aborted || !output.isBegun()) return output.destroy()
   await output.end(ReceiptOut.toStreamEnd(outgoing, asEvent))

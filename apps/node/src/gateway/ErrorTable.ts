@@ -132,6 +132,7 @@ export type RefusedCode =
   | 'receipt-not-found'
   | 'receipt-pending'
   | 'leaves-not-found'
+  | 'opening-gone'
   | 'read-token'
   | 'log-not-found'
   | 'file-not-found'

@@ -105,7 +105,9 @@ describe('chat in one piece', () => {
     const response = await post(scene, chatTarget, body, headers)
     assert.equal(response.statusCode, 200)
     assert.equal(response.headers['assay-receipt'], 'pending')
-    for (const name of ['assay-pledge', 'assay-secret', 'assay-claims']) assert.equal(response.headers[name], undefined)
+    // Nothing signed, and what finds and reads the receipt later.
+    for (const name of ['assay-pledge', 'assay-claims']) assert.equal(response.headers[name], undefined)
+    const secret = Wire.decodeSecret(String(response.headers['assay-secret']))
     const path = `/v1/receipts/by-order/${Bytes.toHex(hash)}`
     const early = await get(scene, path)
     assert.deepEqual(
@@ -115,7 +117,34 @@ describe('chat in one piece', () => {
     scene.log.isDown = false
     for (let i = 0; i < 100 && scene.issuer.unreleased() > 0; i++)
       await new Promise((resolve) => setTimeout(resolve, 10))
-    assert.equal((await get(scene, path)).statusCode, 200)
+    const found = await get(scene, path)
+    assert.equal(found.statusCode, 200)
+    const link = `</v1/receipts/${found.json().hash}>; rel="receipt"`
+    assert.equal(response.headers.link, link)
+    const token = `Bearer ${Bytes.toHex(Wire.readToken(crypto, secret))}`
+    const claims = await get(scene, `/v1/receipts/${found.json().hash}/claims`, { authorization: token })
+    const { head, pledge } = Wire.decodeReceiptClaims(new Uint8Array(claims.rawPayload))
+    assert.equal(Bytes.toBase64url(head), found.json().head)
+    assert.ok(pledge !== undefined)
+  })
+
+  test('a call that could not be written leaves its order free, as soon as the disk writes again', async (context) => {
+    const scene = await createScene(context)
+    const body = JSON.stringify(chat())
+    const { headers } = await Scene.order(body)
+    scene.disk.isFull = true
+    const failed = await post(scene, chatTarget, body, headers)
+    assert.deepEqual([failed.statusCode, failed.json().error.code], [503, 'down'])
+    assert.equal(scene.log.heads.length, 0)
+    scene.disk.isFull = false
+    let again = await post(scene, chatTarget, body, headers)
+    for (let i = 0; i < 100 && again.statusCode === 409; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      again = await post(scene, chatTarget, body, headers)
+    }
+    assert.equal(again.statusCode, 200)
+    assert.equal(scene.log.heads.length, 1)
+    assert.equal((await post(scene, chatTarget, body, headers)).statusCode, 409)
   })
 
   test('too many callers in line get a 503 with Retry-After and no receipt, and may use their order again', async (context) => {
@@ -289,6 +318,7 @@ describe('receipt headers', () => {
       [Slot.indexOf('node'), Claims.encode('node', { version: 'v'.repeat(length), config: new Uint8Array(32) })],
     ])
   const outgoing = (values: ReadonlyMap<number, Uint8Array>) => ({
+    isPending: false as const,
     ...{
       receiptHash: new Uint8Array(32),
       head: new Uint8Array(139),
@@ -399,6 +429,13 @@ describe('what the node says of itself', () => {
       assert.equal((await get(scene, `${base}/${path}`)).statusCode, 404, path)
     }
     assert.equal((await get(scene, `/log/${'45'.repeat(32)}/checkpoint`)).json().error.code, 'log_not_found')
+    const unanchored = (await get(scene, `${base}/unanchored`)).json()
+    const state = {
+      size: '3',
+      root: Bytes.toBase64url(new Uint8Array(32).fill(8)),
+      signature: Bytes.toBase64url(new Uint8Array(64).fill(9)),
+    }
+    assert.deepEqual(unanchored, { checkpoints: [state] })
     const proof = (await get(scene, `${base}/proof?index=0`)).json()
     assert.deepEqual(Object.keys(proof), ['size', 'root', 'signature', 'proof', 'cosignatures'])
     assert.equal(proof.size, '2')

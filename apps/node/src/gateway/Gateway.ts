@@ -31,7 +31,7 @@ const closeGraceMs = 3_000
 const known: readonly (readonly [path: RegExp, methods: string])[] = [
   [/^\/v1\/chat\/completions$/, 'POST'],
   [/^\/v2\/models\/[^/]+\/infer$/, 'POST'],
-  [/^\/v1\/(models(\/[^/]+)?|receipts\/.+)$/, 'GET, HEAD'],
+  [/^\/v1\/(models(\/[^/]+)?|receipts\/.+|heartbeat)$/, 'GET, HEAD'],
   [/^\/v2(\/health\/(live|ready)|\/models\/[^/]+)?$/, 'GET, HEAD'],
   [/^\/log\/[^/]+\/(checkpoint|proof|tile\/.+)$/, 'GET, HEAD'],
   [/^\/\.well-known\/assay\.json$/, 'GET, HEAD'],
@@ -128,7 +128,9 @@ function addRoutes(app: FastifyInstance, served: Served): void {
   app.get('/v1/receipts/by-order/:orderHash', (request) => ReceiptRoutes.byOrder(served, request))
   app.get('/v1/receipts/:hash/claims', (request, reply) => ReceiptRoutes.claims(served, request, reply))
   app.get('/v1/receipts/:hash/leaves', (request, reply) => ReceiptRoutes.leaves(served, request, reply))
+  app.get('/v1/heartbeat', (_, reply) => InfoRoutes.heartbeat(served, reply))
   app.get('/log/:logId/checkpoint', (request, reply) => LogRoutes.checkpoint(served, request, reply))
+  app.get('/log/:logId/unanchored', (request, reply) => LogRoutes.unanchored(served, request, reply))
   app.get('/log/:logId/tile/*', (request, reply) => LogRoutes.tile(served, request, reply))
   app.get('/log/:logId/proof', (request, reply) => LogRoutes.proof(served, request, reply))
   app.get('/.well-known/assay.json', () => InfoRoutes.wellKnown(served))

@@ -1,6 +1,6 @@
 /** InferRoute.ts - the Open Inference Protocol: tensors in, tensors out, with a receipt. Source: spec/execution.md section 2.3. */
 import { Render, Tensor } from 'assay/execution'
-import { Bytes, Wire } from 'assay/protocol'
+import { Bytes } from 'assay/protocol'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Engine } from '../engine/Engine.ts'
 import * as CallRecord from './CallRecord.ts'
@@ -57,7 +57,7 @@ export async function serve(served: Served, request: FastifyRequest, reply: Fast
     output,
     usage: { prompt: 0, completion: 0 },
   })
-  served.record({ event: 'call', stream: false, finish: end.finish, pending: outgoing === Wire.pending })
+  served.record({ event: 'call', stream: false, finish: end.finish, pending: outgoing.isPending })
   if (answer === undefined) return void reply.hijack()
   reply.code(answer.status).headers(ReceiptOut.toHeaders(outgoing)).type(Render.mediaTypes.unary)
   await reply.send(Buffer.from(answer.body))

@@ -6,8 +6,7 @@ import { RefusedError } from './ErrorTable.ts'
 import type { Served } from './Served.ts'
 
 /** GET /.well-known/assay.json */
-export function wellKnown({ identity, issuer, engines, log, config }: Served) {
-  const logId = Bytes.toHex(log.logId)
+export function wellKnown({ identity, issuer, engines, logs, config, heart }: Served) {
   return {
     version: 1,
     chain: {
@@ -21,14 +20,13 @@ export function wellKnown({ identity, issuer, engines, log, config }: Served) {
       publicKey: Bytes.toBase64url(issuer.publicKey),
       operator: Bytes.to0x(identity.operator),
     },
-    logs: [
-      {
-        logId,
-        publicKey: Bytes.toBase64url(log.publicKey),
-        ed25519: Bytes.toBase64url(log.ed25519),
-        url: `/log/${logId}`,
-      },
-    ],
+    logs: logs.map((log) => ({
+      logId: Bytes.toHex(log.logId),
+      publicKey: Bytes.toBase64url(log.publicKey),
+      ed25519: Bytes.toBase64url(log.ed25519),
+      url: `/log/${Bytes.toHex(log.logId)}`,
+    })),
+    ...(heart === undefined ? {} : { heartbeat: '/v1/heartbeat' }),
     witnesses: identity.witnesses.map((publicKey) => ({ publicKey: Bytes.toBase64url(publicKey) })),
     models: [...engines.values()].map(describe),
     config: { digest: Bytes.toHex(config.digest), bytes: Bytes.toBase64url(config.bytes) },
@@ -64,6 +62,18 @@ export function model({ engines }: Served, request: FastifyRequest, startedSecon
 
 function toModel(id: string, created: number) {
   return { id, object: 'model', created, owned_by: 'assay' }
+}
+
+/** GET /v1/heartbeat */
+export async function heartbeat({ heart }: Served, reply: FastifyReply) {
+  if (heart === undefined) throw new RefusedError(404, 'unknown-route', 'This node gives no heartbeats.')
+  const { words, signature } = await heart.beat()
+  reply.header('cache-control', 'no-store')
+  return {
+    words: Bytes.toBase64url(words),
+    signature: Bytes.toBase64url(signature),
+    publicKey: Bytes.toBase64url(heart.publicKey),
+  }
 }
 
 /** GET /v2/health/ready */

@@ -16,6 +16,19 @@ export async function checkpoint(served: Served, request: FastifyRequest, reply:
   return reply.type('text/plain; charset=utf-8').header('cache-control', 'no-cache').send(bytes)
 }
 
+/** GET /log/{logId}/unanchored */
+export async function unanchored(served: Served, request: FastifyRequest, reply: FastifyReply) {
+  const log = logOf(served, request)
+  if (log.unanchored === undefined) throw fileNotFound()
+  const checkpoints = log.unanchored().map(({ size, root, signature }) => ({
+    size: String(size),
+    root: Bytes.toBase64url(root),
+    signature: Bytes.toBase64url(signature),
+  }))
+  reply.header('cache-control', 'no-cache')
+  return { checkpoints }
+}
+
 /** GET /log/{logId}/tile/... */
 export async function tile(served: Served, request: FastifyRequest, reply: FastifyReply) {
   const log = logOf(served, request)
@@ -49,9 +62,10 @@ export async function proof(served: Served, request: FastifyRequest, reply: Fast
   }
 }
 
-function logOf({ log }: Served, request: FastifyRequest): PublishedLog {
+function logOf({ logs }: Served, request: FastifyRequest): PublishedLog {
   const { logId } = request.params as { readonly logId: string }
-  if (logId !== Bytes.toHex(log.logId)) throw new RefusedError(404, 'log-not-found', 'There is no such log here.')
+  const log = logs.find((one) => Bytes.toHex(one.logId) === logId)
+  if (log === undefined) throw new RefusedError(404, 'log-not-found', 'There is no such log here.')
   return log
 }
 

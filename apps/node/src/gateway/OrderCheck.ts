@@ -19,7 +19,7 @@ export type Subject = {
   readonly exposure: Claims.ClaimValues['exposure']
   /** Exact bytes of the body. */
   readonly body: Uint8Array
-  /** Time of the newest block that the node knows; without one no order can be judged. */
+  /** Time of the newest block that the node knows; without a recent one no order can be judged. */
   readonly blockSeconds: bigint | undefined
 }
 
@@ -77,9 +77,14 @@ async function checkOrder(
     throw refused('order-modes', 'The model does not run in the modes that the order requires.')
   }
   if (subject.blockSeconds === undefined) {
-    throw new RefusedError(503, 'not-ready', "The node knows no block yet, so the order's deadline cannot be judged.", {
-      headers: { 'retry-after': '1' },
-    })
+    throw new RefusedError(
+      503,
+      'not-ready',
+      "The node knows no recent block, so the order's deadline cannot be judged.",
+      {
+        headers: { 'retry-after': '1' },
+      },
+    )
   }
   if (order.notAfter < subject.blockSeconds) throw refused('order-expired', 'The order is past its deadline.')
   checkTerms(crypto, order, subject.exposure, headers.terms)

@@ -67,6 +67,10 @@ function opened(served: Served, request: FastifyRequest): StoredReceipt & { read
   const { authorization } = request.headers
   const token = /^Bearer ([0-9a-f]{64})$/.exec(authorization ?? '')?.[1]
   const receipt = served.store.byHash(hashOf(request, 'hash'))
+  if (receipt !== undefined && receipt.nonce === undefined) {
+    // Its token cannot be computed any more, and a token of nothing is anybody's.
+    throw new RefusedError(410, 'opening-gone', 'The node does not hold the claims of this receipt any more.')
+  }
   // Compared even when there is no such receipt, so that the time tells nothing.
   const expected = Wire.readToken(served.crypto, receipt?.secret ?? new Uint8Array(32))
   const isEqual = timingSafeEqual(expected, token === undefined ? new Uint8Array(32) : Bytes.fromHex(token))

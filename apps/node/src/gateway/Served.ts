@@ -1,13 +1,14 @@
 /** Served.ts - what a node serves and who it is, as the gateway's routes need it. */
 import type { Claims, Crypto } from 'assay/protocol'
 import type { Engine } from '../engine/Engine.ts'
+import type { Heart } from '../heartbeat/Heart.ts'
 import type { Proof } from '../log/Log.ts'
 import type { Issuer } from '../receipts/Issuer.ts'
 import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
 import type { LeafCache } from './LeafCache.ts'
 import type { NodeConfig } from './NodeConfig.ts'
 
-/** The log that this daemon publishes. */
+/** A log that this daemon publishes. */
 export type PublishedLog = {
   /** 32 bytes. */
   readonly logId: Uint8Array
@@ -17,6 +18,12 @@ export type PublishedLog = {
   readonly ed25519: Uint8Array
   /** Folder of the published files. */
   readonly files: string
+  /** States that it has signed for the chain and that are not anchored, by size: anybody may anchor them. */
+  readonly unanchored?: () => readonly {
+    readonly size: bigint
+    readonly root: Uint8Array
+    readonly signature: Uint8Array
+  }[]
   readonly proof: (request: { readonly index: bigint; readonly size?: bigint | undefined }) => Promise<Proof>
 }
 
@@ -31,9 +38,12 @@ export type Served = {
   readonly crypto: Crypto
   readonly engines: ReadonlyMap<string, Engine>
   readonly issuer: Issuer
+  /** Without one the node gives no heartbeats. */
+  readonly heart?: Heart
   readonly store: ReceiptStore
   readonly leaves: LeafCache
-  readonly log: PublishedLog
+  /** In order of preference. */
+  readonly logs: readonly PublishedLog[]
   readonly config: NodeConfig
   readonly newestBlock: NewestBlock
   readonly identity: {

@@ -22,13 +22,14 @@ const interrupted = await store.interruptRunning()
 const { chainId, registry, anchorLog, logId } = LogScene.identity
 const signer = LogScene.signers.node
 const issuer = await Issuer.create({
-  ...{ crypto, signer, store, log, identity: { chainId, registry, nodeId: LogScene.nodeId, keyEpoch: 0 } },
+  ...{ crypto, signer, store, logs: [{ name: 'log', port: log }] },
+  ...{ identity: { chainId, registry, nodeId: LogScene.nodeId, keyEpoch: 0 } },
 })
 const engines = Scene.toyEngines()
 const gateway = Gateway.create({
   ...{ crypto, engines, issuer, store, exposure: Scene.exposure, now: Date.now },
   leaves: LeafCache.create({ maxBytes: 1024 * 1024, maxAgeMs: 60_000, now: Date.now }),
-  log: { logId, publicKey: log.publicKey, ed25519: new Uint8Array(32), files: log.files, proof: log.proof },
+  logs: [{ logId, publicKey: log.publicKey, ed25519: new Uint8Array(32), files: log.files, proof: log.proof }],
   config: NodeConfig.create(crypto, engines.values(), 600),
   newestBlock: () => ({ number: 100n, timestampSeconds: 0n }),
   identity: { chainId, nodeRegistry: registry, anchorLog, operator: new Uint8Array(20), witnesses: [] },

@@ -23,6 +23,7 @@ import * as Toy from '../../../../tests/execution/Toy.ts'
 import type { Engine } from '../engine/Engine.ts'
 import { createRunQueue } from '../engine/RunQueue.ts'
 import * as Issuer from '../receipts/Issuer.ts'
+import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
 import * as SqliteReceiptStore from '../receipts/SqliteReceiptStore.ts'
 import * as Gateway from './Gateway.ts'
 import * as LeafCache from './LeafCache.ts'
@@ -86,10 +87,20 @@ export async function createScene(context: { after: (work: () => Promise<void>) 
   const mischief: Mischief = { runs: 0 }
   const engines = toyEngines(mischief)
   const log = createLog()
-  const store = SqliteReceiptStore.open({ folder: join(folder, 'node') })
+  const opened = SqliteReceiptStore.open({ folder: join(folder, 'node') })
+  const disk = { isFull: false }
+  const refuse = async () => {
+    throw new Down()
+  }
+  const store: ReceiptStore = {
+    ...opened,
+    addHeads: (receipts) => (disk.isFull ? refuse() : opened.addHeads(receipts)),
+    refuseIntent: (id) => (disk.isFull ? refuse() : opened.refuseIntent(id)),
+  }
   const identity = { ...domain, nodeId, keyEpoch: 0 }
   const issuer = await Issuer.create({
-    ...{ crypto, identity, signer: nodeSigner, store, log, pledgeTimeoutMs: 300, retryMs: 20 },
+    ...{ crypto, identity, signer: nodeSigner, store, pledgeTimeoutMs: 300 },
+    ...{ logs: [{ name: 'log', port: log }], timings: { hedgeMs: 50, retryMs: 20, asideMs: 20 } },
   })
   const records: LogRecord[] = []
   const clock = { nowMs: Number(blockSeconds) * 1000, block: blockSeconds as bigint | undefined }
@@ -102,17 +113,20 @@ export async function createScene(context: { after: (work: () => Promise<void>) 
   writeFileSync(join(folder, 'secret'), 'not published')
   const served: Served = {
     ...{ crypto, engines, issuer, store, leaves },
-    log: {
-      ...{ logId, publicKey: logSigner.publicKey, ed25519: filled(32, 0x66), files },
-      proof: async ({ index, size }) => {
-        if (index > 0n) throw new NotYet()
-        const two = filled(32, 1)
-        return {
-          ...{ size: size ?? 2n, root: two, signature: filled(64, 2), proof: [filled(32, 3)] },
-          cosignatures: [{ publicKey: filled(64, 4), signature: filled(64, 5) }],
-        }
+    logs: [
+      {
+        ...{ logId, publicKey: logSigner.publicKey, ed25519: filled(32, 0x66), files },
+        unanchored: () => [{ size: 3n, root: filled(32, 8), signature: filled(64, 9) }],
+        proof: async ({ index, size }) => {
+          if (index > 0n) throw new NotYet()
+          const two = filled(32, 1)
+          return {
+            ...{ size: size ?? 2n, root: two, signature: filled(64, 2), proof: [filled(32, 3)] },
+            cosignatures: [{ publicKey: filled(64, 4), signature: filled(64, 5) }],
+          }
+        },
       },
-    },
+    ],
     config: NodeConfig.create(crypto, engines.values(), 600),
     newestBlock: () => (clock.block === undefined ? undefined : { number: 7n, timestampSeconds: clock.block }),
     identity: {
@@ -135,7 +149,7 @@ export async function createScene(context: { after: (work: () => Promise<void>) 
     leaves.clear()
     rmSync(folder, { recursive: true, force: true })
   })
-  return { gateway, app: gateway.app, served, mischief, log, records, clock, issuer, store, leaves }
+  return { gateway, app: gateway.app, served, mischief, log, disk, records, clock, issuer, store, leaves }
 }
 
 export type Scene = Awaited<ReturnType<typeof createScene>>

@@ -60,7 +60,15 @@ test('a stream is pending when no log takes the head', async (context) => {
   const response = await post(scene, chatTarget, chat({ stream: true }), { 'assay-stream': 'event' })
   const { comments, done } = Sse.splitStream(new Uint8Array(response.rawPayload))
   assert.equal(done, true)
-  assert.deepEqual([...comments], [['assay-receipt', 'pending']])
+  const secret = comments.get('assay-secret') ?? ''
+  assert.deepEqual(
+    [...comments],
+    [
+      ['assay-receipt', 'pending'],
+      ['assay-secret', secret],
+    ],
+  )
+  Wire.decodeSecret(secret)
 })
 
 test('overload is told before the stream begins', async (context) => {

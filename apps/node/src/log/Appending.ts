@@ -11,6 +11,7 @@
  */
 import { Bytes, Cose, type Crypto, errors, Pledge } from 'assay/protocol'
 import type { Outcome } from '../store/Batcher.ts'
+import type * as BlockFloor from './BlockFloor.ts'
 import type { ChainView } from './ChainView.ts'
 import type { Hooks } from './Hooks.ts'
 import * as Intake from './Intake.ts'
@@ -59,8 +60,11 @@ export type State = {
   readonly now: () => number
   readonly hooks: Hooks | undefined
   tree: Tree.Tree
-  /** Entries durable at the mirror. */
+  /** Entries known to be durable at the mirror. */
   mirrored: bigint
+  /** A push failed, and nobody knows how much of it the mirror kept; it holds `mirrored` entries all the same. */
+  isMirrorUnsure: boolean
+  readonly floor: BlockFloor.BlockFloor
 }
 
 type Placed = { readonly entry: Entry; readonly leafHash: Uint8Array; readonly signature: Uint8Array | undefined }
@@ -70,7 +74,7 @@ export async function appendGroup(
   state: State,
   candidates: readonly Intake.Candidate[],
 ): Promise<readonly Outcome<Appended>[]> {
-  const block = Intake.blockForPledge(state.chain, state.now())
+  const block = Intake.blockForPledge(state)
   const plan = place(state, candidates, block)
   writeEntries(state, plan)
   await mirrorEntries(state, plan.fresh)
@@ -160,15 +164,16 @@ function writeEntries(state: State, { fresh, conflicts }: Plan): void {
 async function mirrorEntries(state: State, fresh: readonly Placed[]): Promise<void> {
   const size = state.tree.frontier.size
   if (state.mirrored === size) return
-  const isNext = state.mirrored === fresh[0]?.entry.index
+  const isNext = !state.isMirrorUnsure && state.mirrored === fresh[0]?.entry.index
   try {
     if (isNext) await Reconcile.reach('mirror', () => state.mirror.append(fresh.map((placed) => placed.entry)))
     else await Reconcile.pushMissing(state, await Reconcile.reach('mirror', state.mirror.size))
   } catch (error) {
-    // Whether it holds some of them is asked next time.
-    state.mirrored = -1n
+    // Whether it holds some of them is asked next time; what it held before can be anchored meanwhile.
+    state.isMirrorUnsure = true
     throw error
   }
+  state.isMirrorUnsure = false
   state.mirrored = size
   state.hooks?.reached?.('entries-mirrored')
 }
@@ -198,7 +203,7 @@ async function signPledges(
  * an earlier group planned may name a block that the chain has lost since, or one that a mirror made up.
  */
 function replan(state: State, placed: readonly Placed[], fresh: readonly Placed[]): readonly Placed[] {
-  const block = Intake.blockForPledge(state.chain, state.now())
+  const block = Intake.blockForPledge(state)
   const plannedNow = new Set(fresh)
   const isOld = (one: Placed): boolean => {
     const { issuedAtBlock, issuedAtBlockHash } = one.entry

@@ -1,5 +1,6 @@
 /** Intake.ts - what a log checks before it takes a head. Source: spec/log.md section 2. */
 import { Bytes, Cose, type Crypto, errors, Head, Identity, LogEntry } from 'assay/protocol'
+import * as BlockFloor from './BlockFloor.ts'
 import { type ChainView, type KeyRecord, recentBlock } from './ChainView.ts'
 
 /** A head on its way into the log. */
@@ -102,13 +103,17 @@ export function keyRecords(chain: ChainView): (head: Head.Head) => Promise<KeyRe
   }
 }
 
-/** The newest block; throws `StaleChainError` when it is too old to name in a pledge. */
-export function blockForPledge(
-  chain: ChainView,
-  nowMs: number,
-): { readonly number: bigint; readonly hash: Uint8Array } {
-  const block = recentBlock(chain, nowMs)
-  if (block === undefined) throw new StaleChainError()
+/** The newest block; throws `StaleChainError` when it is too old to name in a pledge, or far below one seen before. */
+export function blockForPledge(log: {
+  readonly chain: ChainView
+  readonly now: () => number
+  readonly floor: BlockFloor.BlockFloor
+  readonly identity: { readonly pledgeBlocks: bigint }
+}): { readonly number: bigint; readonly hash: Uint8Array } {
+  const nowMs = log.now()
+  const block = recentBlock(log.chain, nowMs)
+  const isAdmitted = block && BlockFloor.admits(log.floor, block.number, log.identity.pledgeBlocks, nowMs)
+  if (block === undefined || isAdmitted !== true) throw new StaleChainError()
   return block
 }
 
@@ -141,6 +146,6 @@ export class UnregisteredKeyError extends errors.VerificationError<'key-not-regi
 export class StaleChainError extends errors.UnavailableError<'chain-stale'> {
   override readonly name = 'Intake.StaleChainError'
   constructor() {
-    super('chain-stale', 'The log has seen no new block for a minute, so it signs no pledge.', { retryAfterSeconds: 5 })
+    super('chain-stale', 'The log knows no recent block that a pledge could name, so it signs none.', { retryAfterSeconds: 5 })
   }
 }

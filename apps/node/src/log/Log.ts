@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Cose, type Crypto, errors, Head, type Note, TileHashes } from 'assay/protocol'
 import * as Batcher from '../store/Batcher.ts'
 import * as Appending from './Appending.ts'
+import * as BlockFloor from './BlockFloor.ts'
 import type { ChainView } from './ChainView.ts'
 import * as Checkpoints from './Checkpoints.ts'
 import type { Hooks } from './Hooks.ts'
@@ -118,9 +119,12 @@ export async function createLog(options: {
     const files = join(folder, 'static')
     const context = {
       ...{ crypto, identity, signer: options.signer, ed25519: options.ed25519, store, mirror, chain },
-      ...{ now: options.now ?? Date.now, hooks: options.hooks, tree, mirrored: tree.frontier.size },
+      ...{ now: options.now ?? Date.now, hooks: options.hooks, tree, mirrored: tree.frontier.size, isMirrorUnsure: false },
+      // What the contract said of an anchor is said again at every round, so a lie about it does not last.
+      floor: { highest: store.latestCheckpoint()?.anchored?.block ?? 0n, fallenSinceMs: undefined },
       ...{ files: await StaticFiles.create(files), readTile: Tree.cached(store.tile) },
     }
+    BlockFloor.note(context.floor, chain.newest())
     await Checkpoints.finishPlans(context)
     return run(context, files)
   } catch (error) {
@@ -162,7 +166,7 @@ function run(context: Context, files: string): Log {
   }
 
   async function admit(head: Head.Head, candidate: Intake.Candidate): Promise<Appending.Appended> {
-    const block = Intake.blockForPledge(chain, context.now())
+    const block = Intake.blockForPledge(context)
     const { chainId, registry } = identity
     const record = await Reconcile.reach('contract', () => recordOf(head))
     Intake.checkValidity(
@@ -217,7 +221,7 @@ function run(context: Context, files: string): Log {
       return { ...place, receiptHash: Head.hash(crypto, (store.entry(place.index) as Entry).head) }
     },
     size: () => context.tree.frontier.size,
-    mirroredSize: () => (context.mirrored < 0n ? 0n : context.mirrored),
+    mirroredSize: () => context.mirrored,
     root: (size) => Tree.rootAt(crypto, context.tree, context.readTile, size),
     entry: store.entry,
     proof,
@@ -227,7 +231,11 @@ function run(context: Context, files: string): Log {
     unanchored: () => store.unanchored().filter((one) => one.signature !== undefined) as Checkpoints.SignedCheckpoint[],
     markAnchored: (size, block) => Checkpoints.markAnchored(context, size, block),
     markReorganised: (fromBlock) => Checkpoints.markReorganised(context, fromBlock),
-    markLost: (head) => Checkpoints.markLost(context, head),
+    markLost: (head) => {
+      // Asked in every round of anchoring, so an idle log knows as well how high the chain is.
+      BlockFloor.note(context.floor, chain.newest())
+      return Checkpoints.markLost(context, head)
+    },
     addCosignature: (size, cosignature) => inTurn(() => Checkpoints.addCosignature(context, size, cosignature)),
     conflicts: () =>
       store.conflicts().map(({ index, head, signature }) => {

@@ -10,6 +10,7 @@ import { Merkle } from 'assay/protocol'
 import type { Log } from './Log.ts'
 import type { Entry } from './LogStore.ts'
 import type { Mirror } from './Mirror.ts'
+import * as SqliteLogStore from './SqliteLogStore.ts'
 import * as scene from './scene.ts'
 
 const codeOf = (code: string) => ({ code })
@@ -88,6 +89,18 @@ describe('start', () => {
     ] as const) {
       chain.head = head
       await assert.rejects(scene.openBoth(folder, chain), codeOf(code))
+    }
+  })
+
+  test('an own checkpoint that the tree does not have is refused', async (t) => {
+    const { folder, chain, roots } = await aged(t)
+    const { logId } = scene.identity
+    for (const size of [18n, 30n]) {
+      const store = SqliteLogStore.open({ folder: join(folder, 'log'), kind: 'log', logId, crypto })
+      const plan = { signature: undefined, lines: [], cosignatures: [], anchored: undefined }
+      store.write({ checkpoints: [{ ...plan, size, root: roots[0] }] })
+      store.close()
+      await assert.rejects(scene.openBoth(folder, chain), codeOf('log-forked'), `size ${size}`)
     }
   })
 

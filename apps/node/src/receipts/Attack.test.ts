@@ -26,7 +26,7 @@ test('a call that cannot be placed fails alone and leaves no hole in the sequenc
   }
   const store = SqliteReceiptStore.open({ folder })
   const signer = createP256Signer(new Uint8Array(32).fill(1))
-  const issuer = await Issuer.create({ crypto, identity, signer, store, log })
+  const issuer = await Issuer.create({ crypto, identity, signer, store, logs: [{ name: 'log', port: log }] })
   const callOf = async (nonce = new Uint8Array(16), slot = Slot.indexOf('model')): Promise<Issuer.Call> => ({
     intent: await store.openIntent('/v1/chat/completions', 1, undefined),
     values: new Map([[slot, Claims.encode('model', new Uint8Array(32))]]),

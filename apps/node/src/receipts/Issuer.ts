@@ -8,18 +8,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClaimsTree, Cose, type Crypto, Dcbor, errors, Head } from 'assay/protocol'
 import * as Batcher from '../store/Batcher.ts'
+import * as Offering from './Offering.ts'
 import type { ReceiptStore, Released, StoredReceipt, Tip } from './ReceiptStore.ts'
 
 /** What the issuer needs of a log; `log/Log.ts` has it. */
-export type LogPort = {
-  readonly append: (request: {
-    readonly head: Uint8Array
-    readonly signature: Uint8Array
-    readonly publicKey: Uint8Array
-  }) => Promise<{
-    readonly index: bigint
-    readonly pledge: { readonly words: Uint8Array; readonly signature: Uint8Array }
-  }>
+export type LogPort = Offering.Port & {
   readonly highest: (keyId: Uint8Array) => Tip | undefined | Promise<Tip | undefined>
 }
 
@@ -71,36 +64,45 @@ export type Issuer = {
   readonly close: () => Promise<void>
 }
 
-/** How long a call waits for a log before it answers `pending`: a busy disk syncs in under a second, a client waits a few. */
-export const pledgeTimeoutMs = 5_000
-/** Heads that a log did not take are offered again this often. */
-const retryMs = 1_000
+/** How long a call waits for the first pledge of any log before it answers `pending`. Source: spec/log.md section 7. */
+export const pledgeTimeoutMs = 500
+/** How long a start waits for heads that no log had taken before; what is not pledged then follows beside the calls. */
+const startMs = 2_000
 /** How long closing waits for a log that has a head in its hands. */
 const closeMs = 2_000
+/** How often freeing the order of a call that could not be written is tried, at first and at most. */
+const freeMs = 250
+const maxFreeMs = 30_000
 const maxQueue = 4_096
 const maxGroup = 256
 
 /**
- * Opens the issuer: compares the node's own memory with the log's and refuses to sign when it is behind.
+ * Opens the issuer: compares the node's own memory with that of every log and refuses to sign when it is behind one of them.
  *
- * Throws: `KeyBehindError`, what `log.highest` throws when the log cannot be asked.
+ * - `logs`: in order of preference; all of them are asked, because each may hold what the others lack; those that have ended
+ *   get no heads
+ *
+ * Throws: `KeyBehindError`, what `highest` throws when a log cannot be asked.
  */
 export async function create(options: {
   readonly crypto: Crypto
   readonly identity: Identity
   readonly signer: Cose.Signer
   readonly store: ReceiptStore
-  readonly log: LogPort
+  readonly logs: readonly { readonly name: string; readonly port: LogPort; readonly isEnded?: boolean }[]
   readonly hooks?: Hooks
   readonly pledgeTimeoutMs?: number
-  readonly retryMs?: number
+  readonly timings?: Partial<Offering.Timings>
+  readonly onLog?: (event: { readonly kind: 'aside' | 'back'; readonly log: string }) => void
 }): Promise<Issuer> {
-  const { crypto, identity, signer, store, log, hooks } = options
+  const { crypto, identity, signer, store, logs, hooks } = options
   const keyId = Cose.keyId(crypto, signer.publicKey)
   let tip = store.tip(keyId)
-  assertNotBehind(tip, await log.highest(keyId), store)
-  const timers = new Set<ReturnType<typeof setTimeout>>()
-  const releasing = new Set<Promise<unknown>>()
+  for (const { port } of logs) assertNotBehind(tip, await port.highest(keyId), store)
+  // Given to another log after this answer, the head would be the second one in its place, signed by this key.
+  const isFinal = (error: unknown) => (error as { code?: unknown } | null)?.code === 'place-taken'
+  const open = logs.filter(({ isEnded }) => isEnded !== true)
+  const offering = Offering.create({ logs: open, timings: options.timings, onEvent: options.onLog, isFinal })
   let unreleased = 0
   let isClosed = false
 
@@ -152,54 +154,57 @@ export async function create(options: {
       head,
       claims: Dcbor.encode(call.values),
       secret: call.secret,
+      nonce: call.nonce,
       orderHash: call.orderHash,
       intent: call.intent,
       released: undefined,
     }
   }
 
-  /** One attempt; the next one follows by itself. */
+  /** Offers a head until a log holds it; the signature exists only after the head is durable, and leaves only after a log has it. */
   function release(receipt: StoredReceipt): Promise<Released> {
-    const attempt = releaseNow(receipt)
-    releasing.add(attempt)
-    attempt
-      .then(() => {
-        unreleased--
-      })
-      .catch(() => releaseLater(receipt))
-      .finally(() => releasing.delete(attempt))
-    return attempt
-  }
-
-  /** Signs, logs and stores; the signature exists only after the head is durable, and leaves only after the log has it. */
-  async function releaseNow(receipt: StoredReceipt): Promise<Released> {
-    // Not checked here: the log checks every signature before it takes a head, and nothing leaves that it did not take.
-    const message = Cose.sigStructure('receipt', Head.payload(crypto, receipt.head))
-    const signature = Cose.normalizeLowS(await signer.sign(message))
-    hooks?.reached?.('head-signed')
-    const { index, pledge } = await log.append({ head: receipt.head, signature, publicKey: signer.publicKey })
-    hooks?.reached?.('head-logged')
-    const released = { signature, pledgeWords: pledge.words, pledgeSignature: pledge.signature, leafIndex: index }
-    await store.release(receipt.receiptHash, released)
-    hooks?.reached?.('receipt-released')
-    return released
-  }
-
-  function releaseLater(receipt: StoredReceipt): void {
-    if (isClosed) return
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      release(receipt).catch(() => {})
-    }, options.retryMs ?? retryMs)
-    timer.unref()
-    timers.add(timer)
-  }
-
-  for (const receipt of store.unreleased(keyId)) {
     unreleased++
-    // One after the other: after a long outage there may be many, and whatever fails is offered again.
-    await release(receipt).catch(() => {})
+    let isCounted = true
+    const sign = async () => {
+      // Not checked here: a log checks every signature before it takes a head, and nothing leaves that none took.
+      const message = Cose.sigStructure('receipt', Head.payload(crypto, receipt.head))
+      const signature = Cose.normalizeLowS(await signer.sign(message))
+      hooks?.reached?.('head-signed')
+      return { head: receipt.head, signature, publicKey: signer.publicKey }
+    }
+    let signed: Awaited<ReturnType<typeof sign>> | undefined
+    return offering.offer(
+      async () => {
+        signed = await sign()
+        return signed
+      },
+      async ({ index, pledge }) => {
+        hooks?.reached?.('head-logged')
+        const { signature } = signed as NonNullable<typeof signed>
+        const released = await store.release(receipt.receiptHash, {
+          ...{ signature, pledgeWords: pledge.words, pledgeSignature: pledge.signature, leafIndex: index },
+        })
+        if (isCounted) unreleased--
+        isCounted = false
+        hooks?.reached?.('receipt-released')
+        return released
+      },
+    )
   }
+
+  /** Nothing was kept of a call that could not be written: its order may be used again, as soon as the disk takes that. */
+  async function freeOrder(intent: number): Promise<void> {
+    for (let attempt = 0; !isClosed; attempt++) {
+      try {
+        return await store.refuseIntent(intent)
+      } catch {
+        await sleep(Math.min(maxFreeMs, freeMs * 2 ** Math.min(attempt, 16)), undefined, { ref: false })
+      }
+    }
+  }
+
+  const waiting = store.unreleased(keyId).map((receipt) => release(receipt).catch(() => {}))
+  if (waiting.length > 0) await Promise.race([Promise.all(waiting), sleep(startMs, undefined, { ref: false })])
 
   return {
     identity,
@@ -207,8 +212,10 @@ export async function create(options: {
     depth: batcher.depth,
     unreleased: () => unreleased,
     async issue(call) {
-      const receipt = await batcher.add(call)
-      unreleased++
+      const receipt = await batcher.add(call).catch((error: unknown) => {
+        void freeOrder(call.intent)
+        throw error
+      })
       const released = await within(release(receipt), options.pledgeTimeoutMs ?? pledgeTimeoutMs, receipt.receiptHash)
       return {
         receiptHash: receipt.receiptHash,
@@ -220,9 +227,9 @@ export async function create(options: {
     },
     async close() {
       isClosed = true
-      for (const timer of timers) clearTimeout(timer)
+      offering.close()
       await batcher.close()
-      await Promise.race([Promise.allSettled(releasing), sleep(closeMs, undefined, { ref: false })])
+      await Promise.race([offering.idle(), sleep(closeMs, undefined, { ref: false })])
     },
   }
 }

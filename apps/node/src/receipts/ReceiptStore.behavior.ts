@@ -8,7 +8,8 @@ const bytes = (length: number, value: number) => new Uint8Array(length).fill(val
 export function receipt(sequence: bigint, change: Partial<StoredReceipt> = {}): StoredReceipt {
   return {
     ...{ keyId: bytes(32, 1), sequence, receiptHash: bytes(32, 100 + Number(sequence)), head: bytes(139, 2) },
-    ...{ claims: bytes(300, 3), secret: bytes(32, 4), orderHash: undefined, intent: 0, released: undefined },
+    ...{ claims: bytes(300, 3), secret: bytes(32, 4), nonce: bytes(16, 8), orderHash: undefined },
+    ...{ intent: 0, released: undefined },
     ...change,
   }
 }
@@ -39,6 +40,43 @@ export function behavesAsReceiptStore(driver: {
     assert.deepEqual(store.unreleased(one.keyId), [])
     assert.equal(store.byHash(bytes(32, 0)), undefined)
     assert.equal(store.byOrder(bytes(32, 0)), undefined)
+    await store.close()
+  })
+
+  test('the first pledge stands for ever, and one of another log is kept beside it', async () => {
+    let store = driver.open()
+    const one = receipt(0n)
+    await store.addHeads([one])
+    const other = { ...released, pledgeWords: bytes(224, 16), pledgeSignature: bytes(64, 17), leafIndex: 3n }
+    assert.deepEqual(await store.release(one.receiptHash, released), released)
+    assert.deepEqual(await store.release(one.receiptHash, other), released)
+    assert.deepEqual(await store.release(one.receiptHash, released), released)
+    store = await driver.reopen(store)
+    assert.deepEqual(store.byHash(one.receiptHash), { ...one, released })
+    const { pledgeWords, pledgeSignature } = other
+    assert.deepEqual(store.otherPledges(one.receiptHash), [{ pledgeWords, pledgeSignature }])
+    await store.close()
+  })
+
+  test('an opening is forgotten for good, and the place stays', async () => {
+    let store = driver.open()
+    const all = [receipt(0n), receipt(1n), receipt(2n)]
+    await store.addHeads(all)
+    await store.release(receipt(1n).receiptHash, released)
+    const [first, second] = store.opened(0, 2)
+    assert.deepEqual(
+      store.opened(first?.row ?? 0, 9).map((one) => one.receipt),
+      [{ ...receipt(1n), released }, receipt(2n)],
+    )
+    await store.forgetOpenings([second?.row ?? 0])
+    store = await driver.reopen(store)
+    const gone = { claims: bytes(0, 0), secret: bytes(0, 0), nonce: undefined }
+    assert.deepEqual(store.byHash(receipt(1n).receiptHash), { ...receipt(1n), ...gone, released })
+    assert.deepEqual(
+      store.opened(0, 9).map((one) => one.receipt.sequence),
+      [0n, 2n],
+    )
+    assert.deepEqual(store.tip(bytes(32, 1))?.sequence, 2n)
     await store.close()
   })
 
@@ -86,6 +124,21 @@ export function behavesAsReceiptStore(driver: {
     // Any number of calls have no order.
     await store.openIntent('/t', 7, undefined)
     await store.openIntent('/t', 8, undefined)
+    await store.close()
+  })
+
+  test('calls that were refused do not grow for ever', async () => {
+    const store = driver.open()
+    const kept = await store.openIntent('/v1/chat/completions', 1, bytes(32, 9))
+    for (let round = 0; round < 14; round++) {
+      const ids = await Promise.all(Array.from({ length: 100 }, () => store.openIntent('/x', 1, undefined)))
+      await Promise.all(ids.map(store.refuseIntent))
+    }
+    assert.ok(store.refusedCount() <= 1_256, `${store.refusedCount()} of 1400`)
+    assert.ok(store.refusedCount() >= 1_000)
+    // What still runs is not touched, and no number is given twice.
+    assert.ok(store.hasOrder(bytes(32, 9)))
+    await store.addHeads([receipt(0n, { intent: kept, orderHash: bytes(32, 9) })])
     await store.close()
   })
 

@@ -1,6 +1,6 @@
 /** SqliteReceiptStore.ts - the node's receipts in its own folder; one transaction and one sync per group of writes. */
 import { join } from 'node:path'
-import { errors } from 'assay/protocol'
+import { Bytes, errors } from 'assay/protocol'
 import * as Database from '../store/Database.ts'
 import * as GroupCommit from '../store/GroupCommit.ts'
 import type { Intent, IntentState, ReceiptStore, StoredReceipt } from './ReceiptStore.ts'
@@ -42,7 +42,29 @@ const migrations = [
      SELECT id, receipt_hash, key_id, sequence, heads.head, claims, secret, order_hash, intent,
        signature, pledge_words, pledge_signature, leaf_index
      FROM heads LEFT JOIN releases ON releases.head = id;`,
+  // Before there was a column for it, calls without an order had zeros; of others the opening is not known any more.
+  `ALTER TABLE heads ADD COLUMN nonce BLOB;
+   UPDATE heads SET nonce = zeroblob(16);
+   CREATE INDEX heads_opened ON heads (id) WHERE nonce IS NOT NULL;
+   DROP VIEW receipts;
+   CREATE VIEW receipts AS
+     SELECT id, receipt_hash, key_id, sequence, heads.head, claims, secret, nonce, order_hash, intent,
+       signature, pledge_words, pledge_signature, leaf_index
+     FROM heads LEFT JOIN releases ON releases.head = id;`,
+  // A head may stand in two logs; the receipt carries the first pledge, and the other one binds its log all the same.
+  `CREATE TABLE other_pledges (
+     head INTEGER NOT NULL,
+     pledge_words BLOB NOT NULL,
+     pledge_signature BLOB NOT NULL,
+     PRIMARY KEY (head, pledge_words)
+   ) STRICT;
+   CREATE INDEX intents_refused ON intents (id) WHERE state = 'refused';`,
 ]
+
+/** Refused calls left no trace anywhere else: the last ones are kept for whoever looks for a reason, the others are not. */
+export const maxRefused = 1_000
+/** How many may come above it before they are looked at again. */
+const refusedSlack = 256
 
 type Row = Record<string, string | number | bigint | Uint8Array | null>
 
@@ -51,6 +73,8 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
   const database = Database.open({ path: join(options.folder, 'receipts.sqlite'), kind: 'node', migrations })
   const group = GroupCommit.create({ database, ...(options.hooks === undefined ? {} : { hooks: options.hooks }) })
   const { handle } = database
+  // What is forgotten is overwritten, not only unlinked.
+  handle.exec('PRAGMA secure_delete = ON')
   const sql = {
     openIntent: handle.prepare(
       `INSERT INTO intents (target, received_ms, order_hash, state) VALUES (?, ?, ?, 'running')`,
@@ -58,16 +82,24 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
     closeIntent: handle.prepare(`UPDATE intents SET state = 'issued' WHERE id = ?`),
     // The call never ran, so its order may be used again.
     refuseIntent: handle.prepare(`UPDATE intents SET state = 'refused', order_hash = NULL WHERE id = ?`),
+    pruneRefused: handle.prepare(
+      `DELETE FROM intents WHERE state = 'refused' AND id <= (
+         SELECT id FROM intents WHERE state = 'refused' ORDER BY id DESC LIMIT 1 OFFSET ${maxRefused})`,
+    ),
+    countRefused: handle.prepare(`SELECT count(*) AS count FROM intents WHERE state = 'refused'`),
     interrupt: handle.prepare(`UPDATE intents SET state = 'interrupted' WHERE state = 'running'`),
     interrupted: handle.prepare(
       `SELECT id, target, received_ms, state FROM intents WHERE state = 'interrupted' ORDER BY id DESC LIMIT ?`,
     ),
     addHead: handle.prepare(
-      'INSERT INTO heads (receipt_hash, key_id, sequence, head, claims, secret, order_hash, intent) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+      'INSERT INTO heads (receipt_hash, key_id, sequence, head, claims, secret, nonce, order_hash, intent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
     ),
     addUnreleased: handle.prepare('INSERT INTO unreleased VALUES (?)'),
-    headByHash: handle.prepare('SELECT id FROM heads WHERE receipt_hash = ?'),
-    release: handle.prepare('INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?, ?)'),
+    release: handle.prepare('INSERT INTO releases VALUES (?, ?, ?, ?, ?)'),
+    addOther: handle.prepare('INSERT OR IGNORE INTO other_pledges VALUES (?, ?, ?)'),
+    others: handle.prepare(
+      'SELECT pledge_words, pledge_signature FROM other_pledges JOIN heads ON heads.id = other_pledges.head WHERE receipt_hash = ?',
+    ),
     removeUnreleased: handle.prepare('DELETE FROM unreleased WHERE head = ?'),
     tip: handle.prepare('SELECT sequence, receipt_hash FROM heads WHERE key_id = ? ORDER BY sequence DESC LIMIT 1'),
     // CROSS JOIN keeps the order of the tables: the few that wait first, not all of a key.
@@ -77,8 +109,11 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
     byHash: handle.prepare('SELECT * FROM receipts WHERE receipt_hash = ?'),
     byOrder: handle.prepare('SELECT * FROM receipts WHERE order_hash = ?'),
     hasOrder: handle.prepare('SELECT 1 FROM intents WHERE order_hash = ?'),
+    opened: handle.prepare('SELECT * FROM receipts WHERE nonce IS NOT NULL AND id > ? ORDER BY id LIMIT ?'),
+    forget: handle.prepare(`UPDATE heads SET claims = x'', secret = x'', nonce = NULL WHERE id = ?`),
   }
-  for (const statement of [sql.tip, sql.unreleased, sql.byHash, sql.byOrder]) statement.setReadBigInts(true)
+  let refused = 0
+  for (const statement of [sql.tip, sql.unreleased, sql.byHash, sql.byOrder, sql.opened]) statement.setReadBigInts(true)
 
   return {
     openIntent: (target, receivedMs, orderHash) =>
@@ -86,7 +121,12 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
         if (orderHash !== undefined && sql.hasOrder.get(orderHash) !== undefined) throw new OrderUsedError()
         return Number(sql.openIntent.run(target, receivedMs, orderHash ?? null).lastInsertRowid)
       }),
-    refuseIntent: (id) => group.write(() => void sql.refuseIntent.run(id)),
+    refuseIntent: (id) =>
+      group.write(() => {
+        sql.refuseIntent.run(id)
+        if (++refused % refusedSlack === 1) sql.pruneRefused.run()
+      }),
+    refusedCount: () => Number(sql.countRefused.get()?.count),
     interruptRunning: () => group.write(() => Number(sql.interrupt.run().changes)),
     interrupted: (limit) =>
       sql.interrupted.all(limit).map(
@@ -99,19 +139,33 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
       ),
     addHeads: (receipts) =>
       group.write(() => {
-        for (const { receiptHash, keyId, sequence, head, claims, secret, orderHash, intent } of receipts) {
-          const added = sql.addHead.run(receiptHash, keyId, sequence, head, claims, secret, orderHash ?? null, intent)
+        for (const { receiptHash, keyId, sequence, head, claims, secret, nonce, orderHash, intent } of receipts) {
+          const opening = [claims, secret, nonce ?? null] as const
+          const added = sql.addHead.run(receiptHash, keyId, sequence, head, ...opening, orderHash ?? null, intent)
           sql.addUnreleased.run(added.lastInsertRowid)
           sql.closeIntent.run(intent)
         }
       }),
-    release: (receiptHash, { signature, pledgeWords, pledgeSignature, leafIndex }) =>
+    release: (receiptHash, released) =>
       group.write(() => {
-        const id = sql.headByHash.get(receiptHash)?.id
-        if (id === undefined) return
-        sql.release.run(id, signature, pledgeWords, pledgeSignature, leafIndex)
-        sql.removeUnreleased.run(id)
+        const { signature, pledgeWords, pledgeSignature, leafIndex } = released
+        const row = sql.byHash.get(receiptHash)
+        if (row === undefined) return released
+        const kept = toReceipt(row as Row).released
+        if (kept === undefined) {
+          sql.release.run(row.id as bigint, signature, pledgeWords, pledgeSignature, leafIndex)
+          sql.removeUnreleased.run(row.id as bigint)
+          return released
+        }
+        if (!Bytes.equal(kept.pledgeWords, pledgeWords))
+          sql.addOther.run(row.id as bigint, pledgeWords, pledgeSignature)
+        return kept
       }),
+    otherPledges: (receiptHash) =>
+      sql.others.all(receiptHash).map((row) => ({
+        pledgeWords: row.pledge_words as Uint8Array,
+        pledgeSignature: row.pledge_signature as Uint8Array,
+      })),
     tip: (keyId) => {
       const row = sql.tip.get(keyId)
       return row === undefined
@@ -128,6 +182,12 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
       return row === undefined ? undefined : toReceipt(row as Row)
     },
     hasOrder: (orderHash) => sql.hasOrder.get(orderHash) !== undefined,
+    opened: (after, limit) =>
+      sql.opened.all(after, limit).map((row) => ({ row: Number(row.id), receipt: toReceipt(row as Row) })),
+    forgetOpenings: (rows) =>
+      group.write(() => {
+        for (const row of rows) sql.forget.run(row)
+      }),
     close: async () => {
       await group.close()
       database.close()
@@ -153,6 +213,7 @@ function toReceipt(row: Row): StoredReceipt {
     head: row.head as Uint8Array,
     claims: row.claims as Uint8Array,
     secret: row.secret as Uint8Array,
+    nonce: row.nonce === null ? undefined : (row.nonce as Uint8Array),
     orderHash: row.order_hash === null ? undefined : (row.order_hash as Uint8Array),
     intent: Number(row.intent),
     released,

@@ -83,6 +83,8 @@ export function startAnchoring(options: {
   readonly log: AnchoredLog
   readonly cosigners?: readonly Cosigner[]
   readonly intervalMs?: number
+  /** Enters the log in AnchorLog if it is not there; asked when the contract does not know it. */
+  readonly register?: () => Promise<unknown>
   /** Told about anchored states and troubles, for logs and metrics. */
   readonly onEvent?: (event: AnchoringEvent) => void
 }): Anchoring {
@@ -101,7 +103,8 @@ export function startAnchoring(options: {
   let turn: Promise<void> = Promise.resolve()
 
   async function round(): Promise<void> {
-    if (stopping.signal.aborted || state === 'conflict') return
+    // A conflict is asked about again: if it is the chain's it stays, and one false answer must not end anchoring for good.
+    if (stopping.signal.aborted) return
     try {
       await view.refresh()
       const head = await settle()
@@ -119,6 +122,8 @@ export function startAnchoring(options: {
       trouble = error
       state = error instanceof AnchorConflictError ? 'conflict' : 'trouble'
       onEvent({ kind: 'trouble', error })
+      // Gone with a block that the chain took back: pledges bind as soon as it is there again, so it is entered at once.
+      if (error instanceof UnknownLogError) await options.register?.().catch((cause) => onEvent({ kind: 'trouble', error: cause }))
     }
   }
 

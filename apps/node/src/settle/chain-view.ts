@@ -14,6 +14,8 @@ export type SeenBlock = {
   readonly hash: Uint8Array
   /** By this machine's clock: when it was first seen, or its own timestamp if that is earlier. */
   readonly seenAtMs: number
+  /** When it was first seen by a clock that nobody can set (`performance.now`); how old the first block of all was then is taken off. */
+  readonly sinceMs: number
   /** By the block itself: what deadlines in orders are judged against, whatever this machine's clock says. */
   readonly timestampSeconds: bigint
 }
@@ -75,7 +77,8 @@ export function createChainView(options: {
         // A chain that stands still is old however late one looks; one whose clock runs ahead was seen no later than now.
         const seenAtMs = Math.min(nowMs(), Number(header.timestampSeconds) * 1_000)
         const { number, hash, timestampSeconds } = header
-        tip = { header, seen: { number, hash, timestampSeconds, seenAtMs } }
+        const ageMs = tip === undefined ? nowMs() - seenAtMs : 0
+        tip = { header, seen: { number, hash, timestampSeconds, seenAtMs, sinceMs: performance.now() - ageMs } }
         cache.clear()
       }
       const { number, hash } = await Rpc.finalized(crypto, rpc)

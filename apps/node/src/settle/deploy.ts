@@ -1,217 +1,194 @@
 /**
- * deploy.ts - puts NodeRegistry and AnchorLog on a chain once, and checks at every start that they are still there.
+ * deploy.ts - puts the contracts on a chain once, or takes those of another operator, and checks at every start that they
+ * are still there and name each other.
  *
- * The contracts go through the CREATE2 deployer to addresses that depend on their code and parameters alone, so a
- * deployment that was cut off is found again instead of repeated, and operators on one chain share the contracts.
+ * NodeRegistry, AnchorLog, the timelock and the token go through the CREATE2 deployer (`create2.ts`), the three contracts
+ * that name each other come after them (`deploy-stake.ts`). The address book is written at the end.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { AnchorLogContract, NodeRegistryContract, type Rpc, type TrustAnchors } from 'assay/chain'
-import { Bytes, type Crypto, errors } from 'assay/protocol'
-import { encodeDeployData, type Hex } from 'viem'
-import { read } from './contract-call.ts'
+import { Bytes, type Crypto } from 'assay/protocol'
+import {
+  type AddressBook,
+  AddressBookError,
+  addressBookPath,
+  assertRegistries,
+  assertStake,
+  ChainChangedError,
+  OtherContractsError,
+  type Registries,
+  readAddressBook,
+  readBook,
+  readCodeHash,
+  readInstance,
+  type StakeBook,
+  serializeAddressBook,
+  writeAddressBook,
+} from './address-book.ts'
+import { ensure, settled } from './create2.ts'
+import { deployBase, deployGroup, groupAddresses } from './deploy-stake.ts'
 import { readFileIfThere, replaceFile } from './files.ts'
+import { type ChainParameters, development, measureBlockTime, production } from './parameters.ts'
 import type { Sender } from './sender.ts'
 
-/** Where the contracts are; kept in `<home>/chain/addresses.json`. */
-export type AddressBook = {
-  readonly chainId: bigint
-  readonly nodeRegistry: TrustAnchors.Contract
-  readonly anchorLog: TrustAnchors.Contract & {
-    /** AnchorLog's `instance`, 32 bytes: tells this history of the chain from one that began anew. */
-    readonly instance: Uint8Array
-  }
-}
+export { type AddressBook, AddressBookError, ChainChangedError, readAddressBook } from './address-book.ts'
+export { developmentPledgeBlocks } from './parameters.ts'
 
-/** Fewest blocks from a pledge to its deadline on a development chain. */
-export const developmentPledgeBlocks = 600n
-
-// The keyless deployer that stands at the same address on most chains and on the development chain from its first block.
-const deployer = Bytes.fromHex('4e59b44847b379578588920ca78fbf26c0b4956c')
-const salt = new Uint8Array(32)
-
-/**
- * Returns the address book of a home; deploys the contracts if the home has none.
- *
- * - `development`: whether NodeRegistry admits simulated evidence; `minPledgeBlocks`: see AnchorLog
- *
- * Throws: `ChainChangedError` when the chain is not the one of the address book, `Rpc.RequestError`, `CallRevertedError`.
- */
-export async function deploy(options: {
+export type DeployOptions = {
   readonly home: string
   readonly crypto: Crypto
   readonly rpc: Rpc.Rpc
   readonly sender: Sender
+  /** Whether the contracts get the parameters of the development chain, simulated evidence included. */
   readonly development: boolean
-  readonly minPledgeBlocks?: bigint
-}): Promise<AddressBook> {
-  const { crypto, home, rpc } = options
+  /** Address book of another operator on this chain: nothing is created, and what it names is checked. */
+  readonly contractsFile?: string | undefined
+  /** Time from block to block elsewhere than on the development chain, milliseconds; measured if not given. */
+  readonly blockTimeMs?: number | undefined
+}
+
+/**
+ * Returns the address book of a home; deploys the contracts if the home has none, and those of the stake if it is older.
+ *
+ * Throws: `ChainChangedError` when the chain is not the one of the address book, `OtherContractsError`, `AddressBookError`,
+ * `BlockTimeError`, `Rpc.RequestError`, `CallRevertedError`.
+ */
+export async function deploy(options: DeployOptions): Promise<AddressBook> {
+  const { contractsFile, crypto, home, rpc } = options
   const path = addressBookPath(home)
-  const known = readAddressBook(home)
   await rpc.assertChain()
-  if (known !== undefined) {
-    await assertAddressBook(crypto, rpc, known, path)
-    return known
+  if (contractsFile !== undefined) return adoptContracts(options, contractsFile)
+  const known = readAddressBook(home)
+  if (known?.stake !== undefined) {
+    const { stake } = known
+    try {
+      await Promise.all([assertRegistries(crypto, rpc, known, path), assertStake(crypto, rpc, known, stake, path)])
+      return { ...known, stake }
+    } catch (error) {
+      if (!(error instanceof ChainChangedError) || !(await wasForgotten(options, stake))) throw error
+    }
   }
-  const nodeRegistry = await ensure(options, 'NodeRegistry', NodeRegistryContract.codeHash, {
-    abi: NodeRegistryContract.abi,
-    bytecode: NodeRegistryContract.bytecode,
-    args: [options.development],
-  })
-  const anchorLog = await ensure(options, 'AnchorLog', AnchorLogContract.codeHash, {
-    abi: AnchorLogContract.abi,
-    bytecode: AnchorLogContract.bytecode,
-    args: [options.minPledgeBlocks ?? developmentPledgeBlocks],
-  })
-  const instance = await readInstance(rpc, anchorLog.address)
-  const book = { chainId: rpc.chainId, nodeRegistry, anchorLog: { ...anchorLog, instance } }
-  mkdirSync(join(home, 'chain'), { recursive: true, mode: 0o700 })
-  replaceFile(path, serializeAddressBook(book))
+  if (known !== undefined) await assertRegistries(crypto, rpc, known, path)
+  const plan = openPlan(home, rpc.chainId)
+  const parameters = await parametersFor(options, plan)
+  const [registries, base] = await settled([known ?? deployRegistries(options, parameters), deployBase(options)])
+  const group = await deployGroup(
+    {
+      ...{ crypto, rpc, sender: options.sender, parameters, firstNonce: plan.read().firstNonce },
+      saveFirstNonce: (firstNonce) => plan.save({ firstNonce }),
+    },
+    base,
+    registries,
+  )
+  const book = { ...registries, stake: { ...base, ...group } }
+  writeAddressBook(home, book)
   return book
 }
 
+/**
+ * True when the chain lost the last blocks of a deployment of this home's own (a killed development chain, a reorganisation):
+ * there is nothing at all where one of its contracts stood.
+ */
+async function wasForgotten({ crypto, home, rpc, sender }: DeployOptions, stake: StakeBook): Promise<boolean> {
+  const { firstNonce } = openPlan(home, rpc.chainId).read()
+  if (firstNonce === undefined) return false
+  const [manager] = groupAddresses(sender.address, firstNonce)
+  if (!Bytes.equal(manager, stake.stakeManager.address)) return false
+  const codes = await Promise.all(Object.values(stake).map(({ address }) => readCodeHash(crypto, rpc, address)))
+  return codes.includes(undefined)
+}
+
 /** The trust anchors that follow from an address book, without headers. */
-export function trustAnchorsOf(book: AddressBook): TrustAnchors.TrustAnchors {
+export function trustAnchorsOf(
+  book: AddressBook,
+  finality: TrustAnchors.FinalityRule = 'development',
+): TrustAnchors.TrustAnchors {
   const { address, codeHash } = book.anchorLog
+  const { stakeManager, faultCourt, faultCases } = book.stake
   return {
     chainId: book.chainId,
     nodeRegistry: book.nodeRegistry,
     anchorLog: { address, codeHash },
-    finality: 'development',
+    stake: { stakeManager, faultCourt, faultCases },
+    finality,
     headers: [],
   }
 }
 
-/** The address book of a home, undefined if there is none; throws `AddressBookError`. */
-export function readAddressBook(home: string): AddressBook | undefined {
-  const path = addressBookPath(home)
-  const text = readFileIfThere(path)
-  if (text === undefined) return undefined
+/** Takes the contracts of a file, if the chain has them as they are named and the home works with no others. */
+async function adoptContracts({ crypto, home, rpc }: DeployOptions, file: string): Promise<AddressBook> {
+  const given = readBook(file)
+  if (given?.stake === undefined) throw new AddressBookError(file)
+  const { stake } = given
+  await Promise.all([assertRegistries(crypto, rpc, given, file), assertStake(crypto, rpc, given, stake, file)])
+  const book = { ...given, stake }
+  const known = readAddressBook(home)
+  // A home that is older than the stake has the same registries and no stake yet.
+  const expected = known === undefined || known.stake !== undefined ? known : { ...known, stake }
+  if (expected !== undefined && serializeAddressBook(expected) !== serializeAddressBook(book))
+    throw new OtherContractsError(file, addressBookPath(home))
+  if (known?.stake === undefined) writeAddressBook(home, book)
+  return book
+}
+
+async function deployRegistries(options: DeployOptions, parameters: ChainParameters): Promise<Registries> {
+  const [nodeRegistry, anchorLog] = await settled([
+    ensure(options, 'NodeRegistry', NodeRegistryContract.codeHash, {
+      abi: NodeRegistryContract.abi,
+      bytecode: NodeRegistryContract.bytecode,
+      args: [parameters.development],
+    }),
+    ensure(options, 'AnchorLog', AnchorLogContract.codeHash, {
+      abi: AnchorLogContract.abi,
+      bytecode: AnchorLogContract.bytecode,
+      args: [parameters.minPledgeBlocks],
+    }),
+  ])
+  const instance = await readInstance(options.rpc, anchorLog.address)
+  return { chainId: options.rpc.chainId, nodeRegistry, anchorLog: { ...anchorLog, instance } }
+}
+
+async function parametersFor(options: DeployOptions, plan: OpenPlan): Promise<ChainParameters> {
+  const { rpc } = options
+  if (options.development) return development
+  // The same after a cut-off start, for addresses follow from it.
+  const blockTimeMs = plan.read().blockTimeMs ?? options.blockTimeMs ?? (await measureBlockTime(rpc))
+  const parameters = production(blockTimeMs, BigInt((await rpc.request('eth_gasPrice')) as string))
+  plan.save({ blockTimeMs })
+  return parameters
+}
+
+/** What a deployment has decided; it stays in the home, so that the contracts are found again without the address book. */
+type Plan = { readonly blockTimeMs?: number; readonly firstNonce?: bigint }
+type OpenPlan = { readonly read: () => Plan; readonly save: (more: Plan) => void }
+
+function openPlan(home: string, chainId: bigint): OpenPlan {
+  const path = join(home, 'chain', 'deployment.json')
+  const found = readFileIfThere(path)
+  // It holds nothing that the chain would not show: of another chain, or unreadable, it is begun anew.
+  let plan = found === undefined ? {} : (parsePlan(found, chainId) ?? {})
+  return {
+    read: () => plan,
+    save: (more) => {
+      plan = { ...plan, ...more }
+      mkdirSync(join(home, 'chain'), { recursive: true, mode: 0o700 })
+      const { blockTimeMs, firstNonce } = plan
+      const text = JSON.stringify({ chainId: String(chainId), blockTimeMs, firstNonce: firstNonce?.toString() })
+      replaceFile(path, `${text}\n`)
+    },
+  }
+}
+
+function parsePlan(text: string, chainId: bigint): Plan | undefined {
   try {
-    const value = JSON.parse(text)
-    const book: AddressBook = {
-      chainId: BigInt(value.chainId),
-      nodeRegistry: contractOf(value.nodeRegistry),
-      anchorLog: { ...contractOf(value.anchorLog), instance: fixed(value.anchorLog.instance, 32) },
+    const { blockTimeMs, firstNonce, ...rest } = JSON.parse(text)
+    if (rest.chainId !== String(chainId)) return undefined
+    return {
+      ...(typeof blockTimeMs === 'number' ? { blockTimeMs } : {}),
+      ...(typeof firstNonce === 'string' ? { firstNonce: BigInt(firstNonce) } : {}),
     }
-    if (serializeAddressBook(book) === text) return book
-  } catch (cause) {
-    throw new AddressBookError(path, cause)
-  }
-  throw new AddressBookError(path)
-}
-
-function serializeAddressBook(book: AddressBook): string {
-  const contract = ({ address, codeHash }: TrustAnchors.Contract) => ({
-    address: Bytes.to0x(address),
-    codeHash: Bytes.to0x(codeHash),
-  })
-  const value = {
-    chainId: String(book.chainId),
-    nodeRegistry: contract(book.nodeRegistry),
-    anchorLog: { ...contract(book.anchorLog), instance: Bytes.to0x(book.anchorLog.instance) },
-  }
-  return `${JSON.stringify(value, undefined, 2)}\n`
-}
-
-async function assertAddressBook(crypto: Crypto, rpc: Rpc.Rpc, book: AddressBook, path: string): Promise<void> {
-  const differs = (what: string) => new ChainChangedError(path, what)
-  if (book.chainId !== rpc.chainId) throw differs(`chain id ${rpc.chainId} instead of ${book.chainId}`)
-  for (const [name, contract, expected] of [
-    ['NodeRegistry', book.nodeRegistry, NodeRegistryContract.codeHash],
-    ['AnchorLog', book.anchorLog, AnchorLogContract.codeHash],
-  ] as const) {
-    if (Bytes.to0x(contract.codeHash) !== expected) throw differs(`${name} of another release in the address book`)
-    const codeHash = await readCodeHash(crypto, rpc, contract.address)
-    if (codeHash === undefined) throw differs(`no ${name} at its address: the chain was wiped`)
-    if (!Bytes.equal(codeHash, contract.codeHash)) throw differs(`other code at the address of ${name}`)
-  }
-  const instance = await readInstance(rpc, book.anchorLog.address)
-  if (!Bytes.equal(instance, book.anchorLog.instance))
-    throw differs('AnchorLog of another history: the chain was wiped')
-}
-
-async function ensure(
-  options: { readonly crypto: Crypto; readonly rpc: Rpc.Rpc; readonly sender: Sender },
-  name: string,
-  expected: Hex,
-  creation: Parameters<typeof encodeDeployData>[0],
-): Promise<TrustAnchors.Contract> {
-  const { crypto, rpc, sender } = options
-  const initCode = Bytes.from0x(encodeDeployData(creation))
-  const input = Bytes.concat(Uint8Array.of(0xff), deployer, salt, crypto.keccak256(initCode))
-  const address = crypto.keccak256(input).slice(12)
-  let codeHash = await readCodeHash(crypto, rpc, address)
-  if (codeHash === undefined) {
-    if ((await readCodeHash(crypto, rpc, deployer)) === undefined) throw new DeployerMissingError()
-    await sender.send({ to: deployer, data: Bytes.concat(salt, initCode) })
-    codeHash = await readCodeHash(crypto, rpc, address)
-  }
-  if (codeHash === undefined || Bytes.to0x(codeHash) !== expected) throw new DeploymentError(name)
-  return { address, codeHash }
-}
-
-async function readCodeHash(crypto: Crypto, rpc: Rpc.Rpc, address: Uint8Array): Promise<Uint8Array | undefined> {
-  const code = (await rpc.request('eth_getCode', [Bytes.to0x(address), 'latest'])) as string
-  return code === '0x' ? undefined : crypto.keccak256(Bytes.from0x(code))
-}
-
-async function readInstance(rpc: Rpc.Rpc, anchorLog: Uint8Array): Promise<Uint8Array> {
-  return Bytes.from0x(await read(rpc, anchorLog, { abi: AnchorLogContract.abi, functionName: 'instance', args: [] }))
-}
-
-function addressBookPath(home: string): string {
-  return join(home, 'chain', 'addresses.json')
-}
-
-function contractOf(value: { address: string; codeHash: string }): TrustAnchors.Contract {
-  return { address: fixed(value.address, 20), codeHash: fixed(value.codeHash, 32) }
-}
-
-function fixed(hex: string, length: number): Uint8Array {
-  const bytes = Bytes.from0x(hex)
-  Bytes.assertLength(bytes, length, 'Field')
-  return bytes
-}
-
-/** The chain is not the one that this home worked with. */
-export class ChainChangedError extends errors.UsageError<'chain-changed'> {
-  override readonly name = 'ChainChangedError'
-  constructor(path: string, what: string) {
-    super('chain-changed', 'The chain is not the one that this home worked with.', {
-      facts: [
-        `Found: ${what}`,
-        'Point the daemon at the former chain, or restore its state file.',
-        'If that chain is gone: begin with a new home. The log, its pledges and its receipts belong to the old chain',
-        'and cannot move; receipts whose chain proof is already in their file stay readable with their trust anchors.',
-        `Address book: ${path}`,
-      ],
-    })
-  }
-}
-
-/** The address book file cannot be read. */
-export class AddressBookError extends errors.UsageError<'address-book-invalid'> {
-  override readonly name = 'AddressBookError'
-  constructor(path: string, cause?: unknown) {
-    super('address-book-invalid', 'The address book cannot be read.', { facts: [`File: ${path}`], cause })
-  }
-}
-
-/** The chain lacks the CREATE2 deployer. */
-export class DeployerMissingError extends errors.UsageError<'deployer-missing'> {
-  override readonly name = 'DeployerMissingError'
-  constructor() {
-    super('deployer-missing', 'The chain has no CREATE2 deployer at the usual address.', {
-      facts: [`Address: ${Bytes.to0x(deployer)}`],
-    })
-  }
-}
-
-/** A contract was created with other code than this release's. */
-export class DeploymentError extends errors.VerificationError<'deployment-mismatch'> {
-  override readonly name = 'DeploymentError'
-  constructor(name: string) {
-    super('deployment-mismatch', `${name} has other code after its deployment than it should.`)
+  } catch {
+    return undefined
   }
 }

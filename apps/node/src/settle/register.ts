@@ -4,8 +4,8 @@
  */
 import { AnchorLogContract, NodeRegistryContract, type Records, type Rpc } from 'assay/chain'
 import { Bytes, Cose, type Crypto, errors, Identity } from 'assay/protocol'
+import type { AddressBook, Registries } from './address-book.ts'
 import { encode, read } from './contract-call.ts'
-import type { AddressBook } from './deploy.ts'
 import { CallRevertedError, type Sender } from './sender.ts'
 
 /** What registering needs. */
@@ -22,6 +22,11 @@ export const roles = Object.freeze({ node: 1, log: 2, witness: 3, verifier: 4 })
 const registryAbi = NodeRegistryContract.abi
 const anchorAbi = AnchorLogContract.abi
 const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0)
+
+/** Fewest blocks from a pledge to its deadline that AnchorLog takes, as the endpoint says. */
+export function readPledgeBlocks(rpc: Rpc.Rpc, book: Pick<AddressBook, 'anchorLog'>): Promise<bigint> {
+  return read(rpc, book.anchorLog.address, { abi: anchorAbi, functionName: 'minPledgeBlocks', args: [] })
+}
 
 /**
  * The operator's first node: registered if the operator has none; returns its nodeId, 32 bytes.
@@ -113,7 +118,37 @@ export async function registerLog(
   }
 }
 
-async function findKey(registrar: Registrar, key: { nodeId: Uint8Array; role: number; signer: Cose.Signer }) {
+/** What an operator can be held to: its nodes and its logs, each 32 bytes, oldest first, as the endpoint counts them. */
+export async function subjectsOf(
+  { book, crypto, rpc }: Pick<Registrar, 'crypto' | 'rpc'> & { readonly book: Registries },
+  operator: Uint8Array,
+): Promise<readonly { readonly kind: 'node' | 'log'; readonly subject: Uint8Array }[]> {
+  const { chainId } = book
+  const [registry, anchorLog] = [book.nodeRegistry.address, book.anchorLog.address]
+  const args = [Bytes.to0x(operator)] as const
+  const [nodes, logs] = await Promise.all([
+    read(rpc, registry, { abi: registryAbi, functionName: 'nodeCount', args }),
+    read(rpc, anchorLog, { abi: anchorAbi, functionName: 'logCount', args }),
+  ])
+  const { instance } = book.anchorLog
+  const each = <T>(count: bigint, make: (n: bigint) => T) =>
+    Array.from({ length: Number(count) }, (_, n) => make(BigInt(n)))
+  return [
+    ...each(nodes, (n) => ({
+      kind: 'node' as const,
+      subject: Identity.nodeId(crypto, { chainId, registry, operator, n }),
+    })),
+    ...each(logs, (n) => ({
+      ...{ kind: 'log' as const, subject: Identity.logId(crypto, { chainId, anchorLog, instance, operator, n }) },
+    })),
+  ]
+}
+
+/** A key of a node with its place; undefined if it never entered. Throws `KeyTakenError`. */
+export async function findKey(
+  registrar: Omit<Registrar, 'sender'>,
+  key: { readonly nodeId: Uint8Array; readonly role: number; readonly signer: Pick<Cose.Signer, 'publicKey'> },
+): Promise<{ readonly keyEpoch: number; readonly record: Records.KeyRecord } | undefined> {
   const { book, crypto, rpc } = registrar
   const registry = book.nodeRegistry.address
   const keyId = Bytes.to0x(Cose.keyId(crypto, key.signer.publicKey))
@@ -138,7 +173,11 @@ async function findKey(registrar: Registrar, key: { nodeId: Uint8Array; role: nu
   return undefined
 }
 
-async function findLog(registrar: Registrar, signer: Cose.Signer): Promise<Uint8Array | undefined> {
+/** The logId of a key, 32 bytes; undefined if it has no log. */
+export async function findLog(
+  registrar: Omit<Registrar, 'sender'>,
+  signer: Pick<Cose.Signer, 'publicKey'>,
+): Promise<Uint8Array | undefined> {
   const { book, crypto, rpc } = registrar
   const keyId = Bytes.to0x(Cose.keyId(crypto, signer.publicKey))
   const call = { abi: anchorAbi, functionName: 'logOfKey', args: [keyId] } as const

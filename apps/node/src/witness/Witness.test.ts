@@ -169,13 +169,35 @@ describe('joining and stopping', () => {
       const trueRoot = await log.root(20n)
       await close()
       chain.head = { size, root: root ?? trueRoot }
-      const stopped = await scene.openWitness(folder, chain)
+      const stopped = await scene.openWitness(folder, chain, { recheckMs: 1 })
       assert.equal(stopped.stopped(), reason)
       await stopped.close()
       chain.head = { size: 20n, root: trueRoot }
       const still = await scene.openWitness(folder, chain)
       await assert.rejects(still.cosign(good), { code: 'witness-stopped' })
       await still.close()
+    }
+  })
+
+  test('one false answer of the chain at start stops nothing', async (t) => {
+    for (const falseAnswers of [1, 3]) {
+      for (const [size, root] of [
+        [21n, undefined],
+        [20n, otherRoot],
+      ] as const) {
+        const { folder, chain, log, request, close } = await begin(t)
+        const good = await request(0n, 20n)
+        const trueRoot = await log.root(20n)
+        await close()
+        let asked = 0
+        const logHead = async () =>
+          ++asked <= falseAnswers ? { size, root: root ?? trueRoot } : { size: 20n, root: trueRoot }
+        const witness = await scene.openWitness(folder, { ...chain, logHead }, { recheckMs: 1 })
+        assert.equal(witness.stopped(), undefined)
+        await witness.cosign(good)
+        assert.equal(asked, falseAnswers + 1)
+        await witness.close()
+      }
     }
   })
 

@@ -6,6 +6,7 @@
  * older than what the log or the contract know, it stops until somebody resets it: it cannot know what it signed.
  */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Bytes, Checkpoint, Cose, type Crypto, errors, Merkle, Note } from 'assay/protocol'
 import type { ChainView } from '../log/ChainView.ts'
 import type { Cosignature } from '../log/LogStore.ts'
@@ -39,6 +40,11 @@ export type CosignRequest = {
 /** Steps between which a crash matters. */
 export type Hooks = { readonly reached?: (step: 'cosign-persisted' | 'cosign-signed') => void }
 
+/** Further answers of the contract before a conflict with it counts. */
+const rechecks = 3
+/** More than a block of the development chain. */
+const recheckMs = 1_500
+
 /** A running witness of one log. */
 export type Witness = {
   /** 64 bytes, x || y. */
@@ -66,7 +72,7 @@ export type Witness = {
 /**
  * Opens a witness and compares it with the contract.
  *
- * - `folder`: of this witness alone; `now`: milliseconds since 1970
+ * - `folder`: of this witness alone; `now`: milliseconds since 1970; a conflict with the contract takes a few seconds to be sure of
  *
  * Throws: `FolderInUseError`, and what `chain` throws while it is unreachable.
  */
@@ -78,16 +84,17 @@ export async function createWitness(options: {
   readonly chain: Pick<ChainView, 'logHead'>
   readonly crypto: Crypto
   readonly now?: () => number
+  /** Pause before the contract is asked again about a conflict, default 1,500. */
+  readonly recheckMs?: number
   readonly hooks?: Hooks
 }): Promise<Witness> {
   const { folder, crypto, log, chain } = options
-  const head = await chain.logHead(log.logId)
   const state = WitnessStore.open(folder)
   try {
     const entries = SqliteLogStore.open({ folder: join(folder, 'mirror'), kind: 'witness', logId: log.logId, crypto })
     try {
       const store = { ...createMirror({ crypto, store: entries }), witnessKey: options.signer.publicKey }
-      await compareWithContract(state, store, head)
+      await compareWithContract(state, store, () => chain.logHead(log.logId), options.recheckMs ?? recheckMs)
       return run(options, state, store, entries.close)
     } catch (error) {
       entries.close()
@@ -99,15 +106,36 @@ export async function createWitness(options: {
   }
 }
 
+/**
+ * A conflict ends the witness's key, and one answer of an endpoint may be false: it counts when every further answer says
+ * the same, each asked long enough after the one before that a chain with blocks has another one.
+ */
 async function compareWithContract(
   state: WitnessStore.WitnessStore,
   mirror: Mirror,
-  head: { readonly size: bigint; readonly root: Uint8Array } | undefined,
+  askHead: () => Promise<Head | undefined>,
+  pauseMs: number,
 ): Promise<void> {
-  if (head === undefined || head.size === 0n || (await isNew(state, mirror))) return
+  if (state.stopped() !== undefined) return
+  let conflict = await conflictWith(state, mirror, await askHead())
+  for (let i = 0; conflict !== undefined && i < rechecks; i++) {
+    await sleep(pauseMs)
+    conflict = await conflictWith(state, mirror, await askHead())
+  }
+  if (conflict !== undefined) state.stop(conflict)
+}
+
+type Head = { readonly size: bigint; readonly root: Uint8Array }
+
+async function conflictWith(
+  state: WitnessStore.WitnessStore,
+  mirror: Mirror,
+  head: Head | undefined,
+): Promise<string | undefined> {
+  if (head === undefined || head.size === 0n || (await isNew(state, mirror))) return undefined
   // Nothing is anchored that was not at the mirror before.
-  if ((await mirror.size()) < head.size) return state.stop('behind-contract')
-  if (!Bytes.equal(await mirror.root(head.size), head.root)) return state.stop('contradicts-contract')
+  if ((await mirror.size()) < head.size) return 'behind-contract'
+  return Bytes.equal(await mirror.root(head.size), head.root) ? undefined : 'contradicts-contract'
 }
 
 /** A new folder may join a log late; whether its key cosigned before, the log knows. */

@@ -1,0 +1,247 @@
+/**
+ * Answering.ts - answers the cases against a daemon's node and logs in time, for as long as the daemon runs.
+ * Source: spec/faults.md section 6.
+ *
+ * Round by round: the contract's count of open cases is compared with the cases known here; if there are more, events are
+ * read, forward from where the last round stopped and then backward. Every open case is answered; a failed attempt is
+ * made again with a bounded back-off. Nothing that is opened stands in an event or a file of this service.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContractCall, FaultCasesContract, type Rpc, type Sender } from 'assay/chain'
+import { Bytes, type Crypto, errors } from 'assay/protocol'
+import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
+import * as Answer from './Answer.ts'
+import * as CasesView from './CasesView.ts'
+import * as Forgetting from './Forgetting.ts'
+import * as Ledger from './Ledger.ts'
+import type { LogPort } from './Places.ts'
+
+/** What happened; without content. */
+export type Event =
+  | { readonly kind: 'opened' | 'settled'; readonly case: CasesView.Case }
+  | { readonly kind: 'answered'; readonly case: CasesView.Case; readonly answer: Answer.Kind }
+  | { readonly kind: 'unanswered'; readonly case: CasesView.Case; readonly code: string }
+  | { readonly kind: 'withdrawn'; readonly wei: bigint }
+  | { readonly kind: 'forgotten'; readonly count: number }
+  | { readonly kind: 'trouble'; readonly code: string }
+
+/** A running service. */
+export type Answering = {
+  /** Cases known as open. */
+  readonly open: () => readonly CasesView.Case[]
+  /** Ends after the transaction under way. */
+  readonly stop: () => Promise<void>
+}
+
+/** A block that was seen is taken back at most so deep without the next rounds noticing; deeper, the count still tells. */
+const reorganisedBlocks = 64n
+/** Ranges of `CasesView.maxRange` blocks that one round looks back. */
+const maxLooks = 50
+const maxBackOffMs = 30_000
+/** The place in the file moves when it is this far behind: reading the same blocks again costs nothing but time. */
+const lazyBlocks = 200n
+/** Gas of `withdrawCredit` with room; less credit than three times its cost stays where it is. */
+const withdrawGas = 60_000n
+
+/**
+ * Starts answering.
+ *
+ * - `folder`: of the node, for `answers.json`; `nodeId`: 32 bytes; `pollMs`: between rounds, default 2,000
+ * - `sweepMs`: between looks for openings to throw away, default 30,000
+ */
+export function startAnswering(options: {
+  readonly folder: string
+  readonly crypto: Crypto
+  readonly rpc: Rpc.Rpc
+  readonly sender: Pick<Sender.Sender, 'address' | 'send'>
+  readonly contracts: CasesView.Contracts
+  readonly nodeId: Uint8Array
+  readonly logs: readonly LogPort[]
+  readonly store: Pick<ReceiptStore, 'byHash' | 'opened' | 'forgetOpenings'>
+  readonly onEvent: (event: Event) => void
+  readonly pollMs?: number
+  readonly sweepMs?: number
+  /** Default: `Forgetting.minKeptBlocks`. */
+  readonly minKeptBlocks?: bigint
+}): Answering {
+  const { folder, crypto, rpc, sender, contracts, logs, store, onEvent } = options
+  const pollMs = options.pollMs ?? 2_000
+  const sweepMs = options.sweepMs ?? 30_000
+  const subjects = [options.nodeId, ...logs.map(({ logId }) => logId)]
+  const view = CasesView.create({ crypto, rpc, contracts, subjects })
+  const forgetting = Forgetting.create({ view, logs, store, minKeptBlocks: options.minKeptBlocks })
+  const contract = `${rpc.chainId}/${Bytes.to0x(contracts.faultCases)}`
+  const stopping = new AbortController()
+
+  const stored = Ledger.read(folder, contract)
+  let ledger = stored ?? { scannedTo: 0n, cases: [] }
+  let isNew = stored === undefined
+  let written = ledger
+  /** Blocks at and above were looked at in looking back; undefined while the count fits. */
+  let lookedDownTo: bigint | undefined
+  const open = new Map<string, CasesView.Case>()
+  const attempts = new Map<string, { failures: number; notBeforeMs: number }>()
+  let isCredited = true
+  let sweptAtMs = Number.NEGATIVE_INFINITY
+
+  const nameOf = (one: CasesView.Case) => Bytes.toHex(one.caseId)
+  const knows = (one: CasesView.Case) => ledger.cases.some((known) => Bytes.equal(known.caseId, one.caseId))
+
+  function learn(found: readonly CasesView.Case[], scannedTo: bigint): void {
+    const fresh = found.filter((one) => !knows(one))
+    ledger = { scannedTo, cases: [...ledger.cases, ...fresh] }
+  }
+
+  /** Asks the contract about every known case; those that are over for good are dropped. */
+  async function review(newest: bigint): Promise<void> {
+    const kept: CasesView.Case[] = []
+    for (const one of ledger.cases) {
+      const { state, openedAtBlock } = await view.stateOf(one.caseId)
+      const name = nameOf(one)
+      if (state === 'open') {
+        const current = { ...one, openedAtBlock }
+        if (!open.has(name)) onEvent({ kind: 'opened', case: current })
+        open.set(name, current)
+        kept.push(current)
+        continue
+      }
+      if (open.delete(name)) onEvent({ kind: 'settled', case: one })
+      attempts.delete(name)
+      // An answer can be taken back with its block, and so can the opening.
+      const final = state === 'none' ? undefined : (await view.stateOf(one.caseId, 'finalized')).state
+      const isOver = final === 'answered' || final === 'expired'
+      const isGone = state === 'none' && newest > one.openedAtBlock + reorganisedBlocks
+      if (!isOver && !isGone) kept.push(one)
+    }
+    const isChanged = kept.some((one, i) => one !== ledger.cases[i]) || kept.length !== ledger.cases.length
+    if (isChanged) ledger = { ...ledger, cases: kept }
+  }
+
+  async function look(): Promise<void> {
+    const newest = await view.newest()
+    await review(newest)
+    const counts = await Promise.all(subjects.map(view.count))
+    const count = counts.reduce((sum, one) => sum + one, 0)
+    if (count > open.size && !isNew) {
+      const from = ledger.scannedTo > reorganisedBlocks ? ledger.scannedTo - reorganisedBlocks : 0n
+      for (let start = from; start <= newest; start += CasesView.maxRange) {
+        const end = start + CasesView.maxRange - 1n
+        learn(await view.opened(start, end < newest ? end : newest), end < newest ? end : newest)
+        if (stopping.signal.aborted) return
+      }
+      await review(newest)
+    }
+    if (count > open.size) await lookBack(newest, count)
+    else lookedDownTo = undefined
+    isNew = false
+    if (ledger.scannedTo < newest) ledger = { ...ledger, scannedTo: newest }
+  }
+
+  /** The contract counts more than the new events tell: a folder that was lost or older, or a chain that was reorganised. */
+  async function lookBack(newest: bigint, count: number): Promise<void> {
+    lookedDownTo ??= newest + 1n
+    for (let looks = 0; looks < maxLooks && lookedDownTo > 0n && count > open.size; looks++) {
+      if (stopping.signal.aborted) return
+      const end: bigint = lookedDownTo - 1n
+      const start: bigint = end >= CasesView.maxRange ? end - CasesView.maxRange + 1n : 0n
+      const found = await view.opened(start, end)
+      if (found.length > 0) {
+        learn(found, ledger.scannedTo)
+        await review(newest)
+      }
+      lookedDownTo = start
+    }
+    // All of it, and one is still missing: perhaps the next look at the count is of another block.
+    if (lookedDownTo === 0n) lookedDownTo = undefined
+  }
+
+  function remember(): void {
+    const isNear = ledger.scannedTo - written.scannedTo < lazyBlocks
+    if (ledger.cases === written.cases && isNear) return
+    Ledger.write(folder, contract, ledger)
+    written = ledger
+  }
+
+  async function answerOne(one: CasesView.Case): Promise<void> {
+    const name = nameOf(one)
+    const attempt = attempts.get(name) ?? { failures: 0, notBeforeMs: 0 }
+    if (performance.now() < attempt.notBeforeMs) return
+    try {
+      const { kind, data } = await Answer.of({ crypto, view, logs, store }, one)
+      await sender.send({ to: contracts.faultCases, data })
+      isCredited = true
+      attempts.delete(name)
+      onEvent({ kind: 'answered', case: one, answer: kind })
+    } catch (error) {
+      const failures = attempt.failures + 1
+      attempts.set(name, { failures, notBeforeMs: performance.now() + backOff(failures) })
+      onEvent({ kind: 'unanswered', case: one, code: codeOf(error) })
+    }
+  }
+
+  function backOff(failures: number): number {
+    return Math.min(maxBackOffMs, pollMs * 2 ** Math.min(failures - 1, 10))
+  }
+
+  async function withdraw(): Promise<void> {
+    const wei = await view.credit(sender.address)
+    isCredited = false
+    if (wei === 0n || wei < 3n * withdrawGas * (await view.gasPrice())) return
+    const call = { abi: FaultCasesContract.abi, functionName: 'withdrawCredit', args: [] } as const
+    await sender.send({ to: contracts.faultCases, data: ContractCall.encode(call) })
+    onEvent({ kind: 'withdrawn', wei })
+  }
+
+  async function sweep(): Promise<void> {
+    if (performance.now() - sweptAtMs < sweepMs) return
+    const count = await forgetting.sweep(ledger.cases)
+    // A full one has more behind it.
+    if (count < Forgetting.maxRows) sweptAtMs = performance.now()
+    if (count > 0) onEvent({ kind: 'forgotten', count })
+  }
+
+  async function round(): Promise<void> {
+    await look()
+    remember()
+    // The one that ends first comes first.
+    const due = [...open.values()].sort((a, b) => (a.openedAtBlock < b.openedAtBlock ? -1 : 1))
+    for (const one of due) {
+      if (stopping.signal.aborted) return
+      await answerOne(one)
+    }
+    if (isCredited) await withdraw()
+    await sweep()
+  }
+
+  const running = (async () => {
+    let failures = 0
+    let lastCode: string | undefined
+    while (!stopping.signal.aborted) {
+      try {
+        await round()
+        failures = 0
+        lastCode = undefined
+      } catch (error) {
+        failures++
+        const code = codeOf(error)
+        if (code !== lastCode) onEvent({ kind: 'trouble', code })
+        lastCode = code
+      }
+      const ms = failures === 0 ? pollMs : backOff(failures)
+      await sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  })()
+
+  return {
+    open: () => [...open.values()],
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+/** Never the message: it may quote what was sent. */
+function codeOf(error: unknown): string {
+  return errors.BaseError.isInstance(error) ? error.code : 'failed'
+}

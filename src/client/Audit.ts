@@ -1,0 +1,163 @@
+/**
+ * Audit.ts - follows one promise: is the leaf where the log said, in time, and is it the entry of the head? Another leaf (F3), a false
+ * entry (F5), late or missing (F4). Source: spec/client.md, spec/faults.md sections 2 and 3.
+ */
+import * as Bytes from '../protocol/Bytes.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { BaseError } from '../protocol/errors.ts'
+import type * as Fault from '../protocol/Fault.ts'
+import * as Head from '../protocol/Head.ts'
+import * as LogEntry from '../protocol/LogEntry.ts'
+import * as Pledge from '../protocol/Pledge.ts'
+import type { ChainAccess } from './ChainAccess.ts'
+import type { Log } from './LogRound.ts'
+import { unlessWithheld } from './LogRound.ts'
+import type { Promised } from './Promises.ts'
+import type { Leaf } from './WatchOfLog.ts'
+
+/** What one look at a promise came to. */
+export type Outcome = {
+  readonly faults: readonly Fault.Fault[]
+  /** `kept`: the right leaf is anchored; `withheld`: it is covered, and the log does not show what stands there. */
+  readonly state: 'open' | 'kept' | 'withheld'
+}
+
+/** What is known of the time; kept between rounds of one process. */
+export type Memory = {
+  /** Covered before the deadline, or looked for traces of lateness already. */
+  isTimeJudged?: boolean
+  /** The right leaf was seen under an anchored root. */
+  isRight?: boolean
+}
+
+/** Writes down a log's head on the chain; returns the block. */
+export type Observe = (logId: Uint8Array) => Promise<bigint>
+
+type Parts = { readonly crypto: Crypto; readonly chain: ChainAccess; readonly observe: Observe | undefined }
+
+/** Looks at one promise in this round; throws `UnavailableError`s of the chain. */
+export async function look(parts: Parts, log: Log, promised: Promised, memory: Memory): Promise<Outcome> {
+  const pledge = Pledge.parse(promised.pledge)
+  const { head, record } = log
+  const deadline = pledge.issuedAtBlock + record.pledgeBlocks
+  if (head.size <= pledge.leafIndex) return { faults: await overdue(parts, log, promised, deadline), state: 'open' }
+  const faults: Fault.Fault[] = []
+  if (memory.isTimeJudged !== true) {
+    if (head.block > deadline) faults.push(...(await traces(parts, promised, pledge, deadline)))
+    memory.isTimeJudged = true
+  }
+  if (memory.isRight === true) return { faults, state: 'kept' }
+  const leaf = await unlessWithheld(log.tiles.leaf(head, pledge.leafIndex))
+  if (leaf === undefined) return { faults, state: 'withheld' }
+  if (!Bytes.equal(leaf.leafHash, pledge.leafHash)) faults.push(wrongLeaf(log, promised, leaf))
+  if (Bytes.equal(leaf.leafHash, ownLeaf(parts.crypto, promised))) {
+    memory.isRight = faults.every((fault) => fault.class !== 3)
+    return { faults, state: memory.isRight ? 'kept' : 'open' }
+  }
+  const entries = await unlessWithheld(log.tiles.entries(head, pledge.leafIndex))
+  if (entries === undefined) return { faults, state: 'withheld' }
+  const entry = entries.get(pledge.leafIndex)
+  const isShown =
+    entry?.length === LogEntry.byteLength && Bytes.equal(LogEntry.leafHash(parts.crypto, entry), leaf.leafHash)
+  if (!isShown) return { faults, state: 'withheld' }
+  const isOwn = Bytes.equal(entry.subarray(1, 33), Head.hash(parts.crypto, promised.head))
+  if (isOwn) faults.push(falseEntry(log, promised, entry, leaf))
+  // A pledge for somebody else's entry that was kept: the log owes nothing more for it.
+  const isKept = !isOwn && faults.every((fault) => fault.class !== 3)
+  return { faults, state: isKept ? 'kept' : 'open' }
+}
+
+/** The entry that a head has, by offsets: a head with unknown bits has one too. */
+function ownLeaf(crypto: Crypto, { head }: Promised): Uint8Array {
+  const bits = head.subarray(105, 107)
+  const entry = Bytes.concat(
+    Uint8Array.of(1),
+    Head.hash(crypto, head),
+    head.subarray(29, 61),
+    head.subarray(65, 73),
+    bits,
+  )
+  return LogEntry.leafHash(crypto, entry)
+}
+
+function wrongLeaf({ head }: Log, { pledge, pledgeSignature, logKey }: Promised, leaf: Leaf): Fault.Fault {
+  const signed = { pledge, signature: pledgeSignature, publicKey: logKey }
+  const { size, root } = head
+  return { class: 3, evidence: { ...signed, otherLeafHash: leaf.leafHash, size, root, proof: leaf.proof } }
+}
+
+function falseEntry({ head, speaker }: Log, promised: Promised, entry: Uint8Array, leaf: Leaf): Fault.Fault {
+  const { signature, publicKey } = promised
+  const { logId, anchorLog } = speaker
+  const place = { index: leaf.index, size: head.size, root: head.root, proof: leaf.proof }
+  return { class: 5, evidence: { entry, head: promised.head, signature, publicKey, logId, anchorLog, ...place } }
+}
+
+/** Not covered yet. After the deadline it is late, after the grace missing; each is shown in the most lasting way that there is. */
+async function overdue(parts: Parts, log: Log, promised: Promised, deadline: bigint): Promise<Fault.Fault[]> {
+  const { chain, observe } = parts
+  const { logId } = log.speaker
+  const { size, block } = log.head
+  if (block <= deadline) return []
+  const terms = await chain.courtTerms()
+  const due = [
+    { missing: false, after: deadline },
+    ...(terms === undefined ? [] : [{ missing: true, after: deadline + terms.graceBlocks }]),
+  ].filter(({ after }) => block > after)
+  const step = await chain.step(logId, size)
+  const faults: Fault.Fault[] = []
+  let seenAt: bigint | undefined
+  for (const { missing, after } of due) {
+    // The step itself came after the deadline and did not cover the leaf: nothing has to be written down.
+    if (step !== undefined && step.blockNumber > after) faults.push(unkept(promised, missing, 1, size))
+    else {
+      seenAt ??= await writtenDown(observe, logId)
+      faults.push(seenAt === undefined ? unkept(promised, missing, 0, 0n) : unkept(promised, missing, 2, seenAt))
+    }
+  }
+  return faults
+}
+
+/** The block in which the court wrote the size down; undefined where there is no court, or none that can be reached now. */
+async function writtenDown(observe: Observe | undefined, logId: Uint8Array): Promise<bigint | undefined> {
+  try {
+    return await observe?.(logId)
+  } catch (error) {
+    if (BaseError.isInstance(error)) return undefined
+    throw error
+  }
+}
+
+/** Covered now, after the deadline. Was it seen by the chain before that it was not? */
+async function traces(
+  { chain }: Parts,
+  promised: Promised,
+  pledge: Pledge.Pledge,
+  deadline: bigint,
+): Promise<Fault.Fault[]> {
+  const { logId, leafIndex } = pledge
+  const { anchored, observed } = await chain.hints(logId, deadline + 1n)
+  const faults: Fault.Fault[] = []
+  const small = anchored.filter((size) => size <= leafIndex)
+  for (const size of small.slice(0, maxTraces)) {
+    const step = await chain.step(logId, size)
+    if (step !== undefined && step.blockNumber > deadline) return [unkept(promised, false, 1, size)]
+  }
+  for (const block of observed.slice(0, maxTraces)) {
+    const size = block > deadline ? await chain.observed(logId, block) : undefined
+    if (size !== undefined && size <= leafIndex) return [unkept(promised, false, 2, block)]
+  }
+  return faults
+}
+
+/** Hints that are looked up for one promise: the first that holds is enough. */
+const maxTraces = 8
+
+function unkept(
+  { pledge, pledgeSignature, logKey }: Promised,
+  missing: boolean,
+  how: 0 | 1 | 2,
+  at: bigint,
+): Fault.Fault {
+  return { class: 4, evidence: { pledge, signature: pledgeSignature, publicKey: logKey, missing, how, at } }
+}

@@ -1,0 +1,215 @@
+/**
+ * Suspicions.ts - evidence on its way to a `.fault` file: written down when it is seen, judged by the chain as soon as the chain can be
+ * asked, and kept as a file only if the judge accepts it. Source: spec/client.md.
+ */
+import * as Bytes from '../protocol/Bytes.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { BaseError } from '../protocol/errors.ts'
+import * as Fault from '../protocol/Fault.ts'
+import * as Pledge from '../protocol/Pledge.ts'
+import type { ChainAccess } from './ChainAccess.ts'
+import * as Evidence from './Evidence.ts'
+import type { FaultStore } from './Stores.ts'
+import type { WatchStore } from './WatchStore.ts'
+
+/** What this client believes of others, and why. */
+export type Suspicions = {
+  /** Writes evidence down, unless a file here shows the same; durable before it returns. */
+  add(found: readonly Fault.Fault[]): Promise<void>
+  /** Judges what waits; returns the names of new files. What the chain cannot be asked now waits on. */
+  judge(): Promise<readonly string[]>
+  /** Files that may concern a receipt's keys, with what the chain says about them; at most `limit`. */
+  about(keys: Keys, limit: number): Promise<{ readonly files: readonly Uint8Array[]; readonly known: Evidence.Known }>
+  /** Which files show that a promise is broken for good: another leaf, a false entry, missing. `pledge`: 224 bytes. */
+  breaking(): Promise<(pledge: Uint8Array) => readonly string[]>
+}
+
+/** Whose faults concern a receipt: public keys of 64 bytes, the log's identifier. */
+export type Keys = {
+  readonly node: Uint8Array
+  readonly log?: Uint8Array | undefined
+  readonly logId?: Uint8Array | undefined
+}
+
+type Parts = {
+  readonly crypto: Crypto
+  readonly chain: ChainAccess | undefined
+  readonly store: WatchStore
+  readonly faults: FaultStore
+}
+
+/** Blocks whose pledges share a file of class 4: FaultCourt counts them by such windows too. */
+const windowBlocks = 100n
+
+/** Opens the suspicions of one client. */
+export function create(parts: Parts): Suspicions {
+  const { crypto, chain, store, faults } = parts
+  // Files are named by their content, so what was read of one stays true.
+  const files = new Map<string, { readonly file: Uint8Array; readonly fault: Fault.Fault; readonly subject: string }>()
+  const knowns = new Map<string, Evidence.Known>()
+
+  /** All files of the store, read once. */
+  async function all(): Promise<typeof files> {
+    for (const id of await faults.list()) {
+      if (files.has(id)) continue
+      const loaded = await faults.load(id)
+      const fault = loaded === undefined ? undefined : parse(loaded.file)
+      if (loaded !== undefined && fault !== undefined)
+        files.set(id, { file: loaded.file, fault, subject: subjectOf(fault) })
+    }
+    return files
+  }
+
+  /** A refused file stands for nothing: another one may take its place. */
+  async function isShown(subject: string): Promise<boolean> {
+    for (const [id, file] of await all()) {
+      if (file.subject !== subject) continue
+      if ((await faults.load(id))?.filing?.stage !== 'refused') return true
+    }
+    return false
+  }
+
+  /** The name of the file that a suspicion became, if it became one. */
+  async function judgeOne(name: string): Promise<string | undefined> {
+    const file = await store.get('suspicions', name)
+    if (chain === undefined || file === undefined) return undefined
+    const fault = parse(file)
+    const isNew = fault !== undefined && !(await isShown(subjectOf(fault)))
+    const judged = isNew ? await accepted(crypto, chain, fault) : undefined
+    const id = Bytes.toHex(crypto.sha256(file))
+    if (fault !== undefined && judged !== undefined) {
+      await faults.save(id, file)
+      files.set(id, { file, fault, subject: subjectOf(fault) })
+      knowns.set(id, judged.known)
+    }
+    await store.remove('suspicions', name)
+    return judged === undefined ? undefined : id
+  }
+
+  async function knownTo(id: string, fault: Fault.Fault): Promise<Evidence.Known | undefined> {
+    if (knowns.has(id) || chain === undefined) return knowns.get(id)
+    try {
+      const known = await Evidence.knownTo(crypto, chain, fault)
+      if (known !== undefined) knowns.set(id, known)
+      return known
+    } catch (error) {
+      // Without an answer from the chain the file shows only what it shows by itself.
+      if (BaseError.isInstance(error)) return undefined
+      throw error
+    }
+  }
+
+  return {
+    async add(found) {
+      for (const fault of found) {
+        if (await isShown(subjectOf(fault))) continue
+        const file = Fault.serialize(fault)
+        // An outage breaks thousands of pledges in one way: one of each kind waits. Every other evidence waits by itself.
+        const name = fault.class === 4 ? Bytes.fromUtf8(subjectOf(fault)) : file
+        await store.put('suspicions', Bytes.toHex(crypto.sha256(name)), file)
+      }
+    },
+    async judge() {
+      const made: string[] = []
+      for (const name of await store.list('suspicions')) {
+        try {
+          const id = await judgeOne(name)
+          if (id !== undefined) made.push(id)
+        } catch (error) {
+          if (!BaseError.isInstance(error)) throw error
+        }
+      }
+      return made
+    },
+    async about(keys, limit) {
+      const concerned = [...(await all())].filter(([, { fault }]) => concerns(fault, keys)).slice(0, limit)
+      const known: Evidence.Known[] = []
+      for (const [id, { fault }] of concerned) known.push((await knownTo(id, fault)) ?? Evidence.nothing)
+      return { files: concerned.map(([, { file }]) => file), known: Evidence.all(known) }
+    },
+    async breaking() {
+      const known = [...(await all())]
+      return (pledge) => known.filter(([, { fault }]) => breaks(fault, pledge)).map(([id]) => id)
+    },
+  }
+}
+
+/** The judgement of a fault that holds and whose accused is who signed; undefined for every other. */
+async function accepted(crypto: Crypto, chain: ChainAccess, fault: Fault.Fault) {
+  try {
+    return await Evidence.judge(crypto, chain, fault)
+  } catch (error) {
+    if (error instanceof Fault.FaultRefusedError) return undefined
+    throw error
+  }
+}
+
+function parse(file: Uint8Array): Fault.Fault | undefined {
+  try {
+    return Fault.parse(file)
+  } catch (error) {
+    if (error instanceof Fault.MalformedFaultError) return undefined
+    throw error
+  }
+}
+
+/** What a file is about, by its bytes: two files with one subject would be filed as one fault. */
+function subjectOf(fault: Fault.Fault): string {
+  const hex = Bytes.toHex
+  switch (fault.class) {
+    case 1:
+    case 13:
+      return `${fault.class}/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.headB.subarray(1, 73))}`
+    case 2:
+      return `2/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.logId)}`
+    case 3: {
+      const { logId, leafIndex } = Pledge.parse(fault.evidence.pledge)
+      return `3/${hex(logId)}/${leafIndex}`
+    }
+    case 4: {
+      const { logId, issuedAtBlock } = Pledge.parse(fault.evidence.pledge)
+      const { missing, how } = fault.evidence
+      return `4/${hex(logId)}/${missing}/${how === 0 ? 'now' : 'lasting'}/${issuedAtBlock / windowBlocks}`
+    }
+    case 5:
+      return `5/${hex(fault.evidence.logId)}/${fault.evidence.index}`
+    case 6:
+      return `6/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.logId)}`
+  }
+}
+
+function concerns(fault: Fault.Fault, { node, log, logId }: Keys): boolean {
+  switch (fault.class) {
+    case 1:
+    case 13:
+      return Bytes.equal(fault.evidence.publicKey, node)
+    case 2:
+    case 3:
+    case 4:
+      return log !== undefined && Bytes.equal(fault.evidence.publicKey, log)
+    case 5:
+      return logId !== undefined && Bytes.equal(fault.evidence.logId, logId)
+    case 6:
+      return true
+  }
+}
+
+function breaks(fault: Fault.Fault, pledge: Uint8Array): boolean {
+  switch (fault.class) {
+    case 3:
+      return Bytes.equal(fault.evidence.pledge, pledge)
+    case 4:
+      return fault.evidence.missing && isSameWindow(fault.evidence.pledge, pledge)
+    case 5: {
+      const { logId, leafIndex } = Pledge.parse(pledge)
+      return Bytes.equal(fault.evidence.logId, logId) && fault.evidence.index === leafIndex
+    }
+    default:
+      return false
+  }
+}
+
+function isSameWindow(left: Uint8Array, right: Uint8Array): boolean {
+  const [one, other] = [Pledge.parse(left), Pledge.parse(right)]
+  return Bytes.equal(one.logId, other.logId) && one.issuedAtBlock / windowBlocks === other.issuedAtBlock / windowBlocks
+}

@@ -1,0 +1,381 @@
+/**
+ * Watching.ts - what a default client does beside its calls: remembers what parties sign, follows every promise to its end, and turns
+ * what contradicts itself into evidence. Source: spec/client.md.
+ */
+
+import type * as Bundle from '../protocol/Bundle.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
+import { BaseError } from '../protocol/errors.ts'
+import type * as Fault from '../protocol/Fault.ts'
+import { roles } from '../protocol/Identity.ts'
+import * as Pledge from '../protocol/Pledge.ts'
+import * as Audit from './Audit.ts'
+import type { ChainAccess } from './ChainAccess.ts'
+import type { Registration } from './ChainFacts.ts'
+import * as Demanding from './Demanding.ts'
+import * as Evidence from './Evidence.ts'
+import * as LogRound from './LogRound.ts'
+import * as Logs from './Logs.ts'
+import * as Neighbours from './Neighbours.ts'
+import * as Promises from './Promises.ts'
+import type { FaultStore } from './Stores.ts'
+import * as Suspicions from './Suspicions.ts'
+import * as WatchOfLog from './WatchOfLog.ts'
+import * as WatchOfNode from './WatchOfNode.ts'
+import { FullError, limits, type WatchStore } from './WatchStore.ts'
+
+/** What watching needs of the world. */
+export type Parts = {
+  readonly crypto: Crypto
+  readonly fetch: typeof globalThis.fetch
+  readonly baseUrl: string
+  /** Without it what is seen is remembered, and nobody is accused. */
+  readonly chain: ChainAccess | undefined
+  readonly store: WatchStore
+  readonly faults: FaultStore
+  /** Without it lateness is shown by what the chain says by itself. */
+  readonly observe: Audit.Observe | undefined
+  /** Without it nothing is demanded of anybody. */
+  readonly demands: Demanding.Demands | undefined
+}
+
+/** A log's answer about a leaf, as it came. */
+export type Stated = {
+  readonly pledge: Pledge.Pledge
+  /** 64 bytes. */
+  readonly logKey: Uint8Array
+  /** Of the receipt that was asked for. */
+  readonly leafHash: Uint8Array
+  readonly checkpoint: Bundle.CheckpointPiece
+}
+
+/** What a round came to: names of new `.fault` files, and receipts whose promises are broken for good and on record. */
+export type Round = { readonly faults: readonly string[]; readonly closed: readonly string[] }
+
+/** The watching of one client. Nothing here throws for what parties do; only its own stores and the caller's defects do. */
+export type Watching = {
+  /** Room for one more promise; throws `WatchStore.FullError`. */
+  assertRoom(): Promise<void>
+  /** The logs that a node says it uses, each with its key: they are looked at from now on, if the chain knows them. */
+  sawLogs(logs: readonly LogRound.Named[]): Promise<void>
+  /** A head that came, before anything is done with it. */
+  sawHead(seen: WatchOfNode.SignedHead): Promise<void>
+  /** A head and its pledge that came together. */
+  sawPledge(promised: Promises.Promised): Promise<void>
+  /** A receipt whose claims its node does not give. */
+  sawUnopened(unopened: Demanding.Unopened): Promise<void>
+  /** A log's answer, true or not. */
+  sawState(stated: Stated): Promise<void>
+  /** Looks at the promises for one receipt, or at all. */
+  round(receiptHash?: string): Promise<Round>
+  /** The receipt is final: its promise is kept. */
+  kept(receiptHash: string): Promise<void>
+  /** Own evidence that may concern a receipt, for its verdict. */
+  about(
+    bundle: Bundle.Bundle,
+    limit: number,
+  ): Promise<{ readonly files: readonly Uint8Array[]; readonly known: Evidence.Known }>
+}
+
+/** Starts watching; sends nothing yet. */
+export function create(parts: Parts): Watching {
+  const { crypto, chain, store, faults } = parts
+  const suspicions = Suspicions.create(parts)
+  const memories = new Map<string, Audit.Memory>()
+  const tries = Demanding.createTries()
+  const settled = new Set<string>()
+  const registrations = new Map<string, Registration>()
+  const registered = new Set<string>()
+  // Up to which index each log was read.
+  const readTo = new Map<string, bigint>()
+  // Entries beside own ones whose heads were not given.
+  const hidden = new Map<string, readonly Neighbours.Unshown[]>()
+  // Files written since the last whole round, whatever wrote them.
+  const fresh: string[] = []
+
+  /** Written down and judged on the spot: an answer that just came may be evidence against its own receipt. */
+  async function suspect(found: readonly Fault.Fault[]): Promise<readonly string[]> {
+    await suspicions.add(found)
+    if (found.length === 0) return []
+    return judge()
+  }
+
+  async function judge(): Promise<readonly string[]> {
+    const made = await suspicions.judge()
+    fresh.push(...made)
+    return made
+  }
+
+  /** Says whether the chain knows a log under its key; undefined when it cannot be asked. */
+  async function isRegistered(named: LogRound.Named | undefined): Promise<boolean | undefined> {
+    if (named === undefined) return false
+    if (chain === undefined || registered.has(Logs.nameOf(named))) return chain === undefined ? undefined : true
+    const record = await unlessUnavailable(Evidence.logOf(crypto, chain, named).then((found) => ({ found })))
+    if (record?.found !== undefined) registered.add(Logs.nameOf(named))
+    return record === undefined ? undefined : record.found !== undefined
+  }
+
+  /** A witness that the chain knows as one; who is not there can not be accused. */
+  async function witnessOf(publicKey: Uint8Array): Promise<Registration | undefined> {
+    const keyId = Cose.keyId(crypto, publicKey)
+    const known = registrations.get(Bytes.toHex(keyId))
+    if (known !== undefined || chain === undefined) return known
+    const found = await unlessUnavailable(chain.registrationOf(keyId))
+    if (found === undefined || found.role !== roles.witness) return undefined
+    registrations.set(Bytes.toHex(keyId), found)
+    return found
+  }
+
+  async function sawState({ pledge, logKey, leafHash, checkpoint }: Stated): Promise<void> {
+    const { size, root, signature, proof, cosignatures } = checkpoint
+    const domain = { chainId: pledge.chainId, anchorLog: pledge.anchorLog, logId: pledge.logId }
+    const leaves = WatchOfLog.leavesOf({ index: pledge.leafIndex, leafHash, proof, size })
+    const log = { ...domain, tag: 'checkpoint', publicKey: logKey } as const
+    if (await WatchOfLog.isSigned(crypto, log, { size, root, signature })) await Logs.keep(store, log)
+    const found = await WatchOfLog.saw(crypto, store, log, { size, root, signature, leaves })
+    await suspect(found.map((one) => LogRound.toFault(log, one)))
+    for (const line of cosignatures) {
+      if (line.publicKey.length !== 64) continue
+      const speaker = { ...domain, tag: 'cosign', publicKey: line.publicKey } as const
+      const state = { size, root, signature: line.signature, leaves }
+      if (!(await WatchOfLog.isSigned(crypto, speaker, state))) continue
+      const witness = await witnessOf(line.publicKey)
+      if (witness === undefined) continue
+      const { nodeId, keyEpoch } = witness
+      const said = await WatchOfLog.saw(crypto, store, speaker, state)
+      await suspect(
+        said.map(({ stateA, stateB, index }) => ({
+          class: 6 as const,
+          evidence: {
+            ...{ ...domain, publicKey: line.publicKey, nodeId, keyEpoch },
+            ...{ stateA: signed(stateA), stateB: signed(stateB), ...(index === undefined ? {} : { index }) },
+          },
+        })),
+      )
+    }
+  }
+
+  /** One log with all promises that name it. */
+  async function follow(
+    at: ChainAccess,
+    named: LogRound.Named,
+    promises: readonly Kept[],
+    isWhole: boolean,
+  ): Promise<void> {
+    const round = { ...parts, chain: at }
+    const log = await LogRound.open(round, named)
+    if (log === undefined) return
+    const observe = onceFor(parts.observe)
+    for (const { name, promised } of promises) {
+      const memory = memories.get(name) ?? {}
+      memories.set(name, memory)
+      const outcome = await Audit.look({ crypto, chain: at, observe }, log, promised, memory)
+      await suspicions.add(outcome.faults)
+      if (outcome.state === 'kept') {
+        const { issuedAtBlock } = Pledge.parse(promised.pledge)
+        // Until the deadline a reorganisation can still take the leaf back.
+        if (log.head.block > issuedAtBlock + log.record.pledgeBlocks) await forget(name)
+      }
+      await demand(log, name, promised, outcome.state === 'withheld')
+    }
+    await neighbours(
+      round,
+      log,
+      promises.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex),
+    )
+    const said: WatchOfLog.Contradiction[] = []
+    const [first] = promises
+    if (isWhole && first !== undefined) {
+      said.push(...(await LogRound.published(round, log, Pledge.parse(first.promised.pledge).leafIndex)))
+      said.push(...(await LogRound.recorded(round, log, await at.hints(named.logId, fromBlockOf(promises)))))
+    }
+    said.push(...(await LogRound.compare(round, log, settled)))
+    await suspicions.add(said.map((one) => LogRound.toFault(named, one)))
+  }
+
+  /** What stands in the log beside this client's own receipts, from the first of them that this process saw on. */
+  async function neighbours(round: LogRound.Parts, log: LogRound.Log, own: readonly bigint[]): Promise<void> {
+    const name = Logs.nameOf(log.speaker)
+    const first = leastOf(own) ?? log.head.size
+    const from = readTo.get(name) ?? (first > reach ? first - reach : 0n)
+    const { heads, unshown, next } = await Neighbours.look(round, log, from, hidden.get(name) ?? [])
+    for (const head of heads) await suspect(await WatchOfNode.saw(crypto, store, head))
+    readTo.set(name, next)
+    hidden.set(name, unshown)
+    // An entry stands for a head. Who hides that of a place where another one stands has a reason.
+    for (const { index } of unshown)
+      if (tries.isDue(`${name}/${index}`, log.head.block)) await demandEntry(log.speaker.logId, index)
+  }
+
+  async function demand(
+    log: LogRound.Log,
+    name: string,
+    promised: Promises.Promised,
+    isWithheld: boolean,
+  ): Promise<void> {
+    const { logId, leafIndex } = Pledge.parse(promised.pledge)
+    if (!isWithheld) return tries.forget(name)
+    if (tries.isDue(name, log.head.block)) await demandEntry(logId, leafIndex)
+  }
+
+  /** What a limit or the chain forbids now is asked for again when it is due again. */
+  async function demandEntry(logId: Uint8Array, index: bigint): Promise<void> {
+    if (parts.demands !== undefined) await unlessUnavailable(parts.demands.entry(logId, index))
+  }
+
+  async function sawHead(seen: WatchOfNode.SignedHead): Promise<void> {
+    await WatchOfNode.keepSigner(crypto, store, seen)
+    await suspect(await WatchOfNode.saw(crypto, store, seen))
+  }
+
+  async function forget(name: string): Promise<void> {
+    await store.remove('promises', name)
+    memories.delete(name)
+    tries.forget(name)
+  }
+
+  async function isRecorded(id: string): Promise<boolean> {
+    const filing = (await faults.load(id))?.filing
+    if (filing?.stage === 'covered' && filing.coveredBy !== undefined && filing.coveredBy !== id)
+      return isRecorded(filing.coveredBy)
+    return filing?.stage === 'filed' || filing?.stage === 'recorded' || filing?.stage === 'rewarded'
+  }
+
+  /** Receipts whose promise is broken for good, once that is on record; their promises are followed no longer. */
+  async function close(promises: readonly Kept[]): Promise<string[]> {
+    const closed = new Set<string>()
+    const breakers = await suspicions.breaking()
+    for (const { name, promised } of promises) {
+      for (const id of breakers(promised.pledge)) {
+        if (!(await isRecorded(id))) continue
+        await forget(name)
+        closed.add(Promises.receiptHashOf(name))
+      }
+    }
+    return [...closed]
+  }
+
+  return {
+    async assertRoom() {
+      if ((await store.list('promises')).length >= limits.promises) throw new FullError('promises')
+    },
+    async sawLogs(logs) {
+      for (const log of logs) if ((await isRegistered(log)) === true) await Logs.keep(store, log)
+    },
+    sawHead,
+    async sawPledge(promised) {
+      // Whom the chain does not know owes nothing, and must not fill the memory. Without an answer the promise is kept.
+      if ((await isRegistered(namedIn(promised))) !== false) await Promises.keep(crypto, store, promised)
+    },
+    sawUnopened: (unopened) => Demanding.keep(crypto, store, unopened),
+    sawState,
+    async round(receiptHash) {
+      const before = fresh.length
+      const promises = await Promises.all(store, receiptHash)
+      if (chain !== undefined) {
+        const logs = receiptHash === undefined ? await Logs.all(store) : []
+        for (const group of byLog(promises, logs))
+          await unlessUnavailable(follow(chain, group.named, group.promises, receiptHash === undefined))
+        if (receiptHash === undefined && parts.demands !== undefined) {
+          const { demands } = parts
+          await unlessUnavailable(Demanding.round({ ...parts, chain, demands, tries }))
+          for (const head of (await unlessUnavailable(demands.follow())) ?? [])
+            await suspect(await WatchOfNode.saw(crypto, store, head))
+        }
+      }
+      await judge()
+      const closed = await close(promises)
+      return { faults: receiptHash === undefined ? fresh.splice(0) : fresh.slice(before), closed }
+    },
+    async kept(receiptHash) {
+      const promises = await Promises.all(store, receiptHash)
+      for (const { named, promises: own } of byLog(promises)) {
+        const beside = async () => {
+          const log = chain === undefined ? undefined : await LogRound.open({ ...parts, chain }, named)
+          if (chain === undefined || log === undefined) return
+          const indices = own.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex)
+          await neighbours({ ...parts, chain }, log, indices)
+        }
+        await unlessUnavailable(beside())
+      }
+      for (const { name } of promises) await forget(name)
+    },
+    about(bundle, limit) {
+      const { node, log } = bundle.keys
+      const named = bundle.pledge && log && namedIn({ pledge: bundle.pledge.words, logKey: log })
+      return suspicions.about({ node, log, logId: named?.logId }, limit)
+    },
+  }
+}
+
+/** Entries before the first own one that are read too: its neighbour may have come first. */
+const reach = 64n
+
+/** One observation serves all promises of a log in a round. */
+function onceFor(observe: Audit.Observe | undefined): Audit.Observe | undefined {
+  if (observe === undefined) return undefined
+  let seen: Promise<bigint> | undefined
+  return (logId) => {
+    seen ??= observe(logId)
+    return seen
+  }
+}
+
+function signed(state: Fault.State): Fault.F6['stateA'] {
+  return { ...state, signature: state.signature as Uint8Array }
+}
+
+/** The log of a pledge; undefined for words that are none. */
+function namedIn({
+  pledge,
+  logKey,
+}: {
+  readonly pledge: Uint8Array
+  readonly logKey: Uint8Array
+}): LogRound.Named | undefined {
+  try {
+    const { chainId, anchorLog, logId } = Pledge.parse(pledge)
+    return { chainId, anchorLog, logId, publicKey: logKey }
+  } catch (error) {
+    if (BaseError.isInstance(error)) return undefined
+    throw error
+  }
+}
+
+type Kept = { readonly name: string; readonly promised: Promises.Promised }
+type Group = { readonly named: LogRound.Named; readonly promises: readonly Kept[] }
+
+function byLog(promises: readonly Kept[], logs: readonly LogRound.Named[] = []): readonly Group[] {
+  const groups = new Map<string, Group & { readonly promises: Kept[] }>()
+  for (const named of logs) groups.set(Logs.nameOf(named), { named, promises: [] })
+  for (const one of promises) {
+    const named = namedIn(one.promised)
+    if (named === undefined) continue
+    const key = Logs.nameOf(named)
+    const group = groups.get(key) ?? { named, promises: [] }
+    group.promises.push(one)
+    groups.set(key, group)
+  }
+  return [...groups.values()]
+}
+
+function fromBlockOf(promises: Group['promises']): bigint {
+  const blocks = promises.map(({ promised }) => Pledge.parse(promised.pledge).issuedAtBlock)
+  return leastOf(blocks) ?? 0n
+}
+
+function leastOf(numbers: readonly bigint[]): bigint | undefined {
+  return [...numbers].sort((a, b) => (a < b ? -1 : 1))[0]
+}
+
+/** What cannot be asked now is asked in the next round: of a round that breaks off, what was found stays. */
+async function unlessUnavailable<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (BaseError.isInstance(error) && error.action !== 'fix') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,185 @@
+/**
+ * WatchingInTime.test.ts - a default client against logs that are late, and against parties that give nothing: found by blocks that
+ * pass, demanded after tries that cost nothing.
+ */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { crypto } from '../crypto/node.ts'
+import * as Merkle from '../protocol/Merkle.ts'
+import type * as Demanding from './Demanding.ts'
+import { fileWatchStore } from './FileStores.ts'
+import { memoryFaultStore } from './Stores.ts'
+import * as Watching from './Watching.ts'
+import { memoryWatchStore } from './WatchStore.ts'
+
+import { call, filesOf, gateway, start } from './watching.t.ts'
+
+/** issuedAtBlock 100 and 600 blocks of the fake. */
+const deadline = 700n
+const graceBlocks = 50n
+
+describe('a log that does not keep its pledge in time (F4)', () => {
+  const lateness = async (faults: Parameters<typeof filesOf>[0]) =>
+    (await filesOf(faults)).map((one) =>
+      one.class === 4 ? `${one.evidence.missing ? 'missing' : 'late'} ${one.evidence.how}` : one.class,
+    )
+
+  test('is late after the deadline and missing after the grace, also when nobody answers any more and after a restart', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'assay-watch-'))
+    const watch = fileWatchStore(folder)
+    try {
+      const first = start({ watch })
+      gateway.anchored = () => gateway.leaves.slice(0, 1)
+      await call(first.client)
+      gateway.hidden.add('everything')
+      const { client, faults } = start({ watch, pending: first.pending })
+      gateway.height = deadline - 1n
+      for (let i = 0; i < 1; i++) await client.raisePending()
+      assert.deepEqual(await lateness(faults), [])
+      gateway.height = deadline + 1n
+      await client.raisePending()
+      assert.deepEqual(await lateness(faults), ['late 0'])
+      gateway.height = deadline + graceBlocks + 1n
+      await client.raisePending()
+      await client.raisePending()
+      assert.deepEqual(await lateness(faults), ['late 0', 'missing 0'])
+      assert.equal((await watch.list('promises')).length, 1)
+    } finally {
+      watch.close()
+      rmSync(folder, { recursive: true })
+    }
+  })
+
+  test('exactly in the block of the deadline it is not late', async () => {
+    const { watching, faults } = await followed()
+    gateway.height = deadline
+    await watching.round()
+    assert.deepEqual(await lateness(faults), [])
+    gateway.height = deadline + 1n
+    await watching.round()
+    assert.deepEqual(await lateness(faults), ['late 0'])
+  })
+
+  test('by a step that came after the deadline without the leaf, with nothing written down', async () => {
+    const { watching, faults } = await followed()
+    gateway.stepBlock = () => deadline + 1n
+    gateway.height = deadline + 2n
+    await watching.round()
+    assert.deepEqual(await lateness(faults), ['late 1'])
+  })
+
+  test('with a court its size is written down at once, once for all promises, and stays proof after it caught up', async () => {
+    let calls = 0
+    const observe = async () => {
+      calls++
+      gateway.observed.set(gateway.height, BigInt(gateway.anchored?.().length ?? 0))
+      return gateway.height
+    }
+    const { watching, faults } = await followed({ observe }, 3)
+    gateway.height = deadline + 1n
+    await watching.round()
+    assert.equal(calls, 1)
+    assert.deepEqual(await lateness(faults), ['late 2'])
+    gateway.anchored = undefined
+    gateway.height += 5n
+    await watching.round()
+    assert.deepEqual(await lateness(faults), ['late 2'], 'judged again by the chain that caught up')
+  })
+
+  test('found after it caught up, by a step or an observation of others; without either it stays unseen', async () => {
+    for (const [hint, expected] of [
+      ['none', []],
+      ['step', ['late 1']],
+      ['observation', ['late 2']],
+      ['false', []],
+    ] as const) {
+      const { watching, faults } = await followed()
+      gateway.anchored = undefined
+      gateway.height = deadline + 20n
+      gateway.hints.anchored.splice(0)
+      gateway.hints.observed.splice(0)
+      gateway.observed.clear()
+      gateway.stepBlock = (size) => (size === 1n && hint === 'step' ? deadline + 3n : 105n)
+      if (hint === 'step' || hint === 'false') gateway.hints.anchored.push(1n)
+      if (hint === 'observation') gateway.observed.set(deadline + 4n, 1n)
+      if (hint !== 'none') gateway.hints.observed.push(deadline + 4n)
+      await watching.round()
+      assert.deepEqual(await lateness(faults), expected, hint)
+    }
+  })
+})
+
+/** Watching alone, with promises that the log does not keep. */
+async function followed(parts: Partial<Watching.Parts> = {}, calls = 1) {
+  const faults = memoryFaultStore()
+  const store = memoryWatchStore()
+  gateway.anchored = () => gateway.leaves.slice(0, 1)
+  const { client } = start({ watch: store, faults })
+  for (let i = 0; i < calls; i++) await call(client)
+  const watching = Watching.create({
+    ...{ crypto, fetch: globalThis.fetch, baseUrl: gateway.url, chain: gateway.chain, store, faults },
+    ...{ observe: undefined, demands: undefined },
+    ...parts,
+  })
+  return { watching, faults, store }
+}
+
+describe('what is not given is demanded', () => {
+  function demandsOf(asked: string[]): Demanding.Demands {
+    const opening = { salt: new Uint8Array(16), value: new Uint8Array(34), path: [] }
+    return {
+      entry: async (_, index) => void asked.push(`entry ${index}`),
+      async slot(receipt, slot) {
+        Merkle.verifyInclusion(crypto, {
+          ...receipt.place,
+          leafHash: gateway.leaves[Number(receipt.place.index)] as Uint8Array,
+          root: Merkle.root(crypto, gateway.leaves.slice(0, Number(receipt.place.size))),
+        })
+        asked.push(`slot ${slot}`)
+        return { isOver: true, opening }
+      },
+      async content(_, slot) {
+        asked.push(`content ${slot}`)
+        return { isOver: true }
+      },
+      follow: async () => [],
+    }
+  }
+
+  test('an entry that the log covers and does not show (F17): after tries over some blocks, not before', async () => {
+    const asked: string[] = []
+    const { watching } = await followed({ demands: demandsOf(asked) })
+    gateway.anchored = undefined
+    gateway.hidden.add('tiles')
+    for (let i = 0; i < 8; i++) await watching.round()
+    assert.deepEqual(asked, [], 'often, but in one block')
+    gateway.height += 10n
+    await watching.round()
+    assert.deepEqual(asked, ['entry 1'])
+    gateway.hidden.clear()
+    asked.splice(0)
+    for (let i = 0; i < 8; i++) {
+      gateway.height += 10n
+      await watching.round()
+    }
+    assert.deepEqual(asked, [])
+  })
+
+  test('the claims of a receipt (F18)', async () => {
+    const asked: string[] = []
+    const { watching, store } = await followed({ demands: demandsOf(asked) })
+    gateway.anchored = undefined
+    const { client } = start({ watch: store })
+    await assert.rejects(call(client, 'claims-withheld'), { code: 'claims-missing' })
+    gateway.lie = 'none'
+    for (let i = 0; i < 6; i++) {
+      gateway.height += 10n
+      await watching.round()
+    }
+    assert.deepEqual(asked, ['slot 1'], 'the opened slot is no order of mine, so nothing more can be asked')
+    assert.deepEqual(await store.list('unopened'), [])
+  })
+})
