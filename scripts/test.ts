@@ -58,7 +58,7 @@ function filesOf(isWanted: (path: string) => boolean): string[] {
 async function runNodeTests(
   name: string,
   files: readonly string[],
-  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number; crashRounds?: number },
+  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number; crashRounds?: number; schedules?: number },
 ): Promise<Tier> {
   if (files.length === 0) return { name, counts: none, seconds: 0, note: 'no files' }
   console.log(`\n== ${name}: ${files.length} files`)
@@ -84,6 +84,9 @@ async function runNodeTests(
         ...(options.crashRounds === undefined
           ? {}
           : { ASSAY_CRASH_ROUNDS: process.env.ASSAY_CRASH_ROUNDS ?? String(options.crashRounds) }),
+        ...(options.schedules === undefined
+          ? {}
+          : { ASSAY_SCHEDULES: process.env.ASSAY_SCHEDULES ?? String(options.schedules) }),
       },
     },
   )
@@ -128,10 +131,10 @@ async function runContracts(): Promise<Tier> {
 
 /** What starts chains and daemons, or kills processes: real, and too slow for every save. */
 const isWhole = (path: string) =>
-  /^(tests\/(e2e|crash|fire)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
+  /^(tests\/(e2e|crash|fire|schedules)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
   /(^|\/)(crash|daemon)\.test\.ts$/.test(path)
-/** What kills processes again and again: in a long run it has a tier of its own, with more rounds. */
-const isCrash = (path: string) => /(^|\/)crash\.test\.ts$/.test(path)
+/** What kills processes or runs schedules again and again: in a long run it has a tier of its own, with more rounds. */
+const isCrash = (path: string) => /(^|\/)(crash|schedules|mirror)\.test\.ts$/.test(path)
 
 async function main(): Promise<number> {
   const given = process.argv.slice(2)
@@ -170,7 +173,9 @@ async function main(): Promise<number> {
       ),
     )
   if (isLongRun)
-    tiers.push(await runNodeTests('long', filesOf(isCrash), { timeoutMs: 3_600_000, concurrency: 1, crashRounds: 200 }))
+    tiers.push(await runNodeTests('long', filesOf(isCrash), {
+        ...{ timeoutMs: 7_200_000, concurrency: 1, crashRounds: 200, schedules: 5_000 },
+      }))
 
   console.log('')
   for (const { name, counts, seconds, note } of tiers) {

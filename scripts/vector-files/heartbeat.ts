@@ -22,7 +22,7 @@ export async function heartbeatFile(): Promise<VectorFile> {
   })
   return {
     description: 'Heartbeats: input is 7 words; payload = SHA-256(words), signed under tag heartbeat.',
-    spec: 'spec/wire.md section 5',
+    spec: 'spec/wire.md section 6',
     cases: [
       {
         name: 'heartbeat of the worked example',

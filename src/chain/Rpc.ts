@@ -199,6 +199,13 @@ export async function readWords(
   })
 }
 
+/** A piece with what it shows. `isStakeOpen`: stake was asked for, and neither it nor its absence is shown. */
+export type FetchedPiece = {
+  readonly piece: ChainPiece.ChainPiece
+  readonly facts: ChainPiece.Facts
+  readonly isStakeOpen: boolean
+}
+
 /**
  * Fetches and checks the chain piece of a bundle; returns it with what it shows.
  *
@@ -209,7 +216,7 @@ export async function fetchChainPiece(
   crypto: Crypto,
   rpc: Rpc,
   request: PieceRequest,
-): Promise<{ readonly piece: ChainPiece.ChainPiece; readonly facts: ChainPiece.Facts }> {
+): Promise<FetchedPiece> {
   try {
     return await fetchChainPieceOnce(crypto, rpc, request)
   } catch (error) {
@@ -218,7 +225,7 @@ export async function fetchChainPiece(
   }
 }
 
-async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceRequest) {
+async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceRequest): Promise<FetchedPiece> {
   const { nodeRegistry, nodeId, keyEpoch, log } = request
   const header = await fetchHeader(crypto, rpc, request.block)
   const keySlots = Layout.keyRecordSlots(crypto, nodeId, keyEpoch)
@@ -234,7 +241,7 @@ async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceReque
     log === undefined ? undefined : ask(log.anchorLog.address, logSlots),
     log === undefined || stake === undefined
       ? undefined
-      : StakeFetch.fetchStake(crypto, ask, { stake, nodeId, logId: log.logId }),
+      : StakeFetch.fetchStake(crypto, ask, { stake, nodeId, logId: log.logId, stateRoot: header.stateRoot }),
   ])
   const base = {
     header: header.rlp,
@@ -263,9 +270,10 @@ async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceReque
   const facts = asProof(() => ChainPiece.read(crypto, piece, subject))
   assertCode(nodeRegistry, facts.registry.codeHash)
   if (log !== undefined && facts.anchorLog !== undefined) assertCode(log.anchorLog, facts.anchorLog.codeHash)
-  return ofStake === undefined || stake === undefined
-    ? { piece, facts }
-    : (withStake(crypto, { piece, subject, stake, ofStake }) ?? { piece, facts })
+  if (ofStake === undefined || stake === undefined) return { piece, facts, isStakeOpen: false }
+  if (ofStake.piece === undefined) return { piece, facts, isStakeOpen: !ofStake.isAbsent }
+  const staked = withStake(crypto, { piece, subject, stake, ofStake: ofStake.piece })
+  return staked === undefined ? { piece, facts, isStakeOpen: true } : { ...staked, isStakeOpen: false }
 }
 
 /** A stake that does not hold, or of other contracts, is no reason to go without the rest. */

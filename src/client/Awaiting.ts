@@ -14,6 +14,7 @@ export type Report = {
   readonly failed: readonly { readonly receiptHash: string; readonly code: string }[]
 }
 
+/** The calls of a client whose receipt is still to come. */
 export type Awaiting = {
   /** Keeps a call and gives what stands for its answer until the receipt is there. */
   readonly keep: (call: PendingCall.PendingCall) => Promise<Graded.Graded<Answer>>

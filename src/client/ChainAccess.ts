@@ -32,6 +32,8 @@ export type ChainAccess = ChainFacts.ChainFacts & {
     readonly piece: ChainPiece.ChainPiece
     readonly header: TrustAnchors.TrustedHeader
     readonly isFinal: boolean
+    /** The reader names contracts of stake, and neither the stake nor its absence is shown: another attempt may show it. */
+    readonly isStakeOpen?: boolean
   }>
 }
 
@@ -83,16 +85,17 @@ export function overRpc(
       })
       try {
         const tip = await Rpc.finalized(crypto, rpc)
-        const { piece, facts } = await Rpc.fetchChainPiece(crypto, rpc, request(tip.number))
+        const { piece, facts, isStakeOpen } = await Rpc.fetchChainPiece(crypto, rpc, request(tip.number))
         return {
           piece,
           header: { number: facts.header.number, hash: facts.header.hash },
           isFinal: Bytes.equal(facts.header.hash, tip.hash),
+          isStakeOpen,
         }
       } catch (error) {
         if (!(error instanceof Rpc.NotOnChainError)) throw error
-        const { piece, facts } = await Rpc.fetchChainPiece(crypto, rpc, request('latest'))
-        return { piece, header: { number: facts.header.number, hash: facts.header.hash }, isFinal: false }
+        const { piece, facts, isStakeOpen } = await Rpc.fetchChainPiece(crypto, rpc, request('latest'))
+        return { piece, header: { number: facts.header.number, hash: facts.header.hash }, isFinal: false, isStakeOpen }
       }
     },
   }

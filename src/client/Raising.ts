@@ -45,6 +45,11 @@ export type Raised = { readonly bundle: Bundle.Bundle; readonly changed: boolean
 
 /** Longest answer of the log's proof endpoint: 63 hashes and 16 cosignatures as JSON. */
 const maxProofBytes = 64 * 1024
+/** Final headers under which stake is asked for in vain before a receipt is final without it: half a minute of a development chain, hours elsewhere. */
+const maxHeadersWithoutStake = 32
+
+/** By receipt, the final headers under which neither stake nor its absence could be shown; as long as the parts live. */
+const withoutStake = new WeakMap<Parts, Map<string, Set<bigint>>>()
 
 /**
  * One step upwards, as far as possible now. Throws only for evidence that is false; what is not there yet is no error.
@@ -119,17 +124,28 @@ async function anchoredIn(parts: Parts, chain: ChainAccess, bundle: Bundle.Bundl
   const pledge = Pledge.parse(bundle.pledge.words)
   const log = { logId: pledge.logId, ...(bundle.checkpoint === undefined ? {} : { size: bundle.checkpoint.size }) }
   try {
-    const { piece, header, isFinal } = await chain.piece({ nodeId: head.nodeId, keyEpoch: head.keyEpoch, log })
+    const query = { nodeId: head.nodeId, keyEpoch: head.keyEpoch, log }
+    const { piece, header, isFinal, isStakeOpen } = await chain.piece(query)
     if (isFinal) await parts.anchors.addHeader(chain.chainId, header)
-    return {
-      bundle: { ...bundle, chain: toBundle(piece) },
-      changed: true,
-      isFinal: isFinal && bundle.checkpoint !== undefined,
-    }
+    const isWhole = isFinal && bundle.checkpoint !== undefined
+    const mayRise = isWhole && isStakeOpen === true && mayShowStake(parts, bundle, header.number)
+    return { bundle: { ...bundle, chain: toBundle(piece) }, changed: true, isFinal: isWhole && !mayRise }
   } catch (error) {
     if (error instanceof UnavailableError) return { bundle, changed: false, isFinal: false }
     throw error
   }
+}
+
+/** A proof of stake that did not come is asked for again, but an endpoint that never gives it holds no receipt back for ever. */
+function mayShowStake(parts: Parts, bundle: Bundle.Bundle, headerNumber: bigint): boolean {
+  const receipts = withoutStake.get(parts) ?? new Map<string, Set<bigint>>()
+  withoutStake.set(parts, receipts)
+  const name = Bytes.toHex(Head.hash(parts.crypto, bundle.receipt.head))
+  const headers = (receipts.get(name) ?? new Set()).add(headerNumber)
+  receipts.set(name, headers)
+  if (headers.size <= maxHeadersWithoutStake) return true
+  receipts.delete(name)
+  return false
 }
 
 function parseProof(text: string): Bundle.CheckpointPiece {

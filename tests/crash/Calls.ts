@@ -34,6 +34,8 @@ export type Receipt = {
   readonly secret: string
   /** Hex: of the key that signed the head. */
   readonly keyId: string
+  /** Which of the node's logs pledged it: place in the node's own list. */
+  readonly slot: number
 }
 
 export type Order_ = { readonly hash: string; readonly headers: Readonly<Record<string, string>> }
@@ -132,12 +134,13 @@ async function receiptOf(
   if (typeof text !== 'string' || typeof pledgeText !== 'string' || typeof secretText !== 'string') return undefined
   const { head, signature } = Wire.decodeReceipt(text)
   const pledge = Wire.decodePledge(pledgeText)
-  await checkSignatures(info, head, signature, pledge)
+  const slot = await checkSignatures(info, head, signature, pledge)
   return {
     hash: Bytes.toHex(Head.hash(crypto, head)),
     ...{ head, signature, pledge },
     secret: Bytes.toHex(Wire.decodeSecret(secretText)),
     keyId: Bytes.toHex(Cose.keyId(crypto, info.publicKey)),
+    slot,
   }
 }
 
@@ -146,15 +149,18 @@ async function checkSignatures(
   head: Uint8Array,
   signature: Uint8Array,
   pledge: Wire.SignedPledge,
-): Promise<void> {
+): Promise<number> {
   const { publicKey } = info
   await Cose.verify(crypto, { tag: 'receipt', payload: Head.payload(crypto, head), signature, publicKey })
-  const log = info.logs[0] as NodeInfo.LogInfo
+  const { leafHash, logId } = Pledge.parse(pledge.words)
+  const slot = info.logs.findIndex((one) => Bytes.equal(one.logId, logId))
+  const log = info.logs[slot]
+  if (log === undefined) throw new Error('the pledge is of a log that the node does not name')
   const payload = Pledge.payload(crypto, pledge.words)
   await Cose.verify(crypto, { tag: 'pledge', payload, signature: pledge.signature, publicKey: log.publicKey })
-  const { leafHash } = Pledge.parse(pledge.words)
   if (!Bytes.equal(leafHash, LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, head))))
     throw new Error('the pledge is for another head')
+  return slot
 }
 
 /** Calls in all ways, several at a time, until told to stop or the server is gone; gives all answers, the last ones cut. */

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** What a test tells a daemon. */
 export type Order =
   | { readonly kind: 'clock'; readonly ms: number }
-  | { readonly kind: 'disk'; readonly isFull: boolean }
+  /** `of`: only the databases in these folders of the home; default all. */
+  | { readonly kind: 'disk'; readonly isFull: boolean; readonly of?: readonly string[] }
   | { readonly kind: 'memory' }
   | { readonly kind: 'stop' }
 

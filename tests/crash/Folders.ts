@@ -7,24 +7,33 @@ import { Bytes } from 'assay/protocol'
 
 type Row = Record<string, string | number | bigint | Uint8Array | null>
 
-export type Held = {
+/** What one log and its witness hold. */
+export type HeldLog = {
   /** Heads of the log in hex, by index. */
   readonly log: readonly string[]
   /** Heads at the mirror in hex, by index. */
   readonly mirror: readonly string[]
   /** Indices with a signed pledge. */
   readonly pledged: ReadonlySet<number>
-  /** Receipts of the node: by key, in order of their sequence. */
-  readonly receipts: readonly HeldReceipt[]
-  /** State of the intent of an order, by order hash in hex. */
-  readonly intents: ReadonlyMap<string, string>
-  readonly intentStates: ReadonlyMap<string, number>
   readonly conflicts: number
   /** Signed checkpoints: roots in hex by size. */
   readonly checkpoints: ReadonlyMap<number, string>
   /** What the witness cosigned last. */
   readonly cosigned: { readonly size: number; readonly root: string } | undefined
   readonly stopped: string | undefined
+}
+
+/** The first log's content, and beside it that of all logs and of the node. */
+export type Held = HeldLog & {
+  /** In order of the node's preference, the first included. */
+  readonly logs: readonly HeldLog[]
+  /** Heads of any log, each once. */
+  readonly heads: ReadonlySet<string>
+  /** Receipts of the node: by key, in order of their sequence. */
+  readonly receipts: readonly HeldReceipt[]
+  /** State of the intent of an order, by order hash in hex. */
+  readonly intents: ReadonlyMap<string, string>
+  readonly intentStates: ReadonlyMap<string, number>
 }
 
 export type HeldReceipt = {
@@ -38,7 +47,7 @@ export type HeldReceipt = {
 
 const hex = (value: unknown) => Bytes.toHex(value as Uint8Array)
 
-/** Reads the folders of the node, the log and the witness. */
+/** Reads the folders of the node, the logs and the witness. */
 export function read(home: string): Held {
   const folder = mkdtempSync(join(tmpdir(), 'assay-copy-'))
   const all = (path: string, sql: string): Row[] => {
@@ -57,25 +66,31 @@ export function read(home: string): Held {
       database.close()
     }
   }
-  const [node, log, mirror, witness] = [
-    'node/receipts.sqlite',
-    'log/log.db',
-    'witness/mirror/log.db',
-    'witness/witness.db',
-  ]
-  try {
-    const intents = all(node as string, 'SELECT order_hash, state FROM intents')
+  const readLog = (logFolder: string, witnessFolder: string): HeldLog => {
+    const log = `${logFolder}/log.db`
     const heads = 'SELECT head FROM entries ORDER BY position'
-    const cosigned = all(witness as string, 'SELECT size, root FROM cosigned')[0]
+    const cosigned = all(`${witnessFolder}/witness.db`, 'SELECT size, root FROM cosigned')[0]
     return {
-      log: all(log as string, heads).map((row) => hex(row.head)),
-      mirror: all(mirror as string, heads).map((row) => hex(row.head)),
-      pledged: new Set(all(log as string, 'SELECT position FROM pledges').map((row) => Number(row.position))),
-      conflicts: all(log as string, 'SELECT position FROM conflicts').length,
+      log: all(log, heads).map((row) => hex(row.head)),
+      mirror: all(`${witnessFolder}/mirror/log.db`, heads).map((row) => hex(row.head)),
+      pledged: new Set(all(log, 'SELECT position FROM pledges').map((row) => Number(row.position))),
+      conflicts: all(log, 'SELECT position FROM conflicts').length,
       checkpoints: new Map(
-        all(log as string, 'SELECT size, root FROM checkpoints').map((row) => [Number(row.size), hex(row.root)]),
+        all(log, 'SELECT size, root FROM checkpoints').map((row) => [Number(row.size), hex(row.root)]),
       ),
-      receipts: all(node as string, 'SELECT * FROM receipts ORDER BY key_id, sequence').map((row) => ({
+      cosigned: cosigned === undefined ? undefined : { size: Number(cosigned.size), root: hex(cosigned.root) },
+      stopped: all(`${witnessFolder}/witness.db`, 'SELECT reason FROM stopped')[0]?.reason as string | undefined,
+    }
+  }
+  const node = 'node/receipts.sqlite'
+  try {
+    const intents = all(node, 'SELECT order_hash, state FROM intents')
+    const [first, second] = [readLog('log', 'witness'), readLog('log2', 'witness2')]
+    return {
+      ...first,
+      logs: [first, second],
+      heads: new Set([...first.log, ...second.log]),
+      receipts: all(node, 'SELECT * FROM receipts ORDER BY key_id, sequence').map((row) => ({
         hash: hex(row.receipt_hash),
         keyId: hex(row.key_id),
         sequence: row.sequence as bigint,
@@ -87,8 +102,6 @@ export function read(home: string): Held {
         intents.filter((row) => row.order_hash !== null).map((row) => [hex(row.order_hash), String(row.state)]),
       ),
       intentStates: countBy(intents.map((row) => String(row.state))),
-      cosigned: cosigned === undefined ? undefined : { size: Number(cosigned.size), root: hex(cosigned.root) },
-      stopped: all(witness as string, 'SELECT reason FROM stopped')[0]?.reason as string | undefined,
     }
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -27,14 +27,16 @@ export function create() {
   /** Hash of the head at `key/sequence`. */
   const places = new Map<string, string>()
   const receipts = new Map<string, Known>()
-  const byIndex = new Map<number, Known>()
-  /** Heads of the log by index, as ever found on disk. */
-  let entries: readonly string[] = []
+  /** By `slot/index`. */
+  const byIndex = new Map<string, Known>()
+  /** Heads of each log by index, as ever found on disk. */
+  const entries: (readonly string[])[] = []
   /** Orders whose calls were cut. */
   const cut = new Map<string, { readonly kind: Calls.Kind }>()
   /** Those of them that a later start has dealt with. */
   const settled = new Set<string>()
-  const roots = new Map<number, string>()
+  /** Roots of signed checkpoints by `slot/size`. */
+  const roots = new Map<string, string>()
   const counts: Counts = { whole: 0, cut: 0, interrupted: 0, pending: 0, refused: 0, entries: 0 }
 
   function placeHead(keyId: string, head: Uint8Array): void {
@@ -49,13 +51,14 @@ export function create() {
     placeHead(receipt.keyId, receipt.head)
     const { leafIndex } = Pledge.parse(receipt.pledge.words)
     const index = Number(leafIndex)
-    const earlier = byIndex.get(index)
+    const place = `${receipt.slot}/${index}`
+    const earlier = byIndex.get(place)
     if (earlier !== undefined) {
       assert.equal(earlier.hash, receipt.hash, `two heads are pledged index ${index}`)
       assert.deepEqual(earlier.pledge.words, receipt.pledge.words, `index ${index} has two pledges`)
     }
     const known = { ...receipt, orderHash, index }
-    byIndex.set(index, known)
+    byIndex.set(place, known)
     receipts.set(receipt.hash, known)
   }
 
@@ -86,23 +89,27 @@ export function create() {
     },
     /** Holds what stands on disk against everything seen before. */
     checkFolders(held: Held): void {
-      counts.entries = held.log.length
-      // A kill loses nothing that was synced, pledged or not.
-      assert.deepEqual(held.log.slice(0, entries.length), entries, 'an entry of the log was lost or moved')
-      entries = held.log
-      const shorter = Math.min(held.log.length, held.mirror.length)
-      assert.deepEqual(held.mirror.slice(0, shorter), held.log.slice(0, shorter), 'log and mirror differ')
-      assert.equal(new Set(held.log).size, held.log.length, 'a head stands in the log twice')
-      assert.equal(held.conflicts, 0, 'the node signed two heads for one place')
-      for (const index of held.pledged) assert.ok(index < held.mirror.length, 'a pledge without an entry at the mirror')
+      counts.entries = held.heads.size
+      for (const [slot, one] of held.logs.entries()) {
+        const before = entries[slot] ?? []
+        // A kill loses nothing that was synced, pledged or not.
+        assert.deepEqual(one.log.slice(0, before.length), before, 'an entry of the log was lost or moved')
+        entries[slot] = one.log
+        const shorter = Math.min(one.log.length, one.mirror.length)
+        assert.deepEqual(one.mirror.slice(0, shorter), one.log.slice(0, shorter), 'log and mirror differ')
+        assert.equal(new Set(one.log).size, one.log.length, 'a head stands in the log twice')
+        assert.equal(one.conflicts, 0, 'the node signed two heads for one place')
+        for (const index of one.pledged) assert.ok(index < one.mirror.length, 'a pledge without an entry at the mirror')
+        for (const [size, root] of one.checkpoints) {
+          assert.equal(roots.get(`${slot}/${size}`) ?? root, root, `two checkpoints of size ${size}`)
+          roots.set(`${slot}/${size}`, root)
+        }
+      }
       for (const known of byIndex.values()) {
         const head = Bytes.toHex(known.head)
-        assert.equal(held.log[known.index], head, `pledged entry ${known.index} is not in the log`)
-        assert.equal(held.mirror[known.index], head, `pledged entry ${known.index} is not at the mirror`)
-      }
-      for (const [size, root] of held.checkpoints) {
-        assert.equal(roots.get(size) ?? root, root, `two checkpoints of size ${size}`)
-        roots.set(size, root)
+        const one = held.logs[known.slot] as Held['logs'][number]
+        assert.equal(one.log[known.index], head, `pledged entry ${known.index} is not in the log`)
+        assert.equal(one.mirror[known.index], head, `pledged entry ${known.index} is not at the mirror`)
       }
       checkChain(held, placeHead)
       const byHash = new Map(held.receipts.map((receipt) => [receipt.hash, receipt]))
@@ -144,18 +151,20 @@ export function create() {
       info: NodeInfo.NodeInfo,
       waitMs = 40_000,
     ) {
-      const known = [...byIndex.values()].sort((a, b) => a.index - b.index)
+      const known = [...byIndex.values()].sort((a, b) => a.slot - b.slot || a.index - b.index)
       const steps = new Map<string, Uint8Array>()
-      for (const { index, head } of known) {
+      for (const { slot, index, head } of known) {
+        const log = info.logs[slot] as NodeInfo.LogInfo
         const proof = await until(
           `entry ${index} under a root that the contract holds`,
           async () => {
-            const answer = await fetch(`${endpoints.log}/proof?index=${index}`)
+            const answer = await fetch(`${endpoints.gateway}${log.url}/proof?index=${index}`)
             if (answer.status !== 200) return undefined
             const found = readProof(await answer.json())
-            const root = steps.get(String(found.size)) ?? (await stepRoot(endpoints.chain, info, found.size))
+            const name = `${slot}/${found.size}`
+            const root = steps.get(name) ?? (await stepRoot(endpoints.chain, info, log.logId, found.size))
             if (root === undefined) return undefined
-            steps.set(String(found.size), root)
+            steps.set(name, root)
             assert.deepEqual(root, found.root, `the contract holds another root at ${found.size}`)
             return found
           },
@@ -163,7 +172,6 @@ export function create() {
         )
         const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, head))
         Merkle.verifyInclusion(crypto, { leafHash, index: BigInt(index), ...proof })
-        const log = info.logs[0] as NodeInfo.LogInfo
         const statement = { chainId: info.chainId, anchorLog: info.anchorLog, logId: log.logId, ...proof }
         await Cose.verify(crypto, {
           tag: 'checkpoint',
@@ -212,13 +220,18 @@ function readProof(value: unknown): Proof {
 }
 
 /** The root that AnchorLog keeps for a size, asked at the chain itself. */
-export async function stepRoot(chain: string, info: NodeInfo.NodeInfo, size: bigint): Promise<Uint8Array | undefined> {
+export async function stepRoot(
+  chain: string,
+  info: Pick<NodeInfo.NodeInfo, 'anchorLog'>,
+  logId: Uint8Array,
+  size: bigint,
+): Promise<Uint8Array | undefined> {
   const reader = createPublicClient({ transport: http(chain) })
   const step = await reader.readContract({
     address: Bytes.to0x(info.anchorLog),
     abi: AnchorLogContract.abi,
     functionName: 'getStep',
-    args: [Bytes.to0x((info.logs[0] as NodeInfo.LogInfo).logId), size],
+    args: [Bytes.to0x(logId), size],
   })
   const { root, blockNumber } = step as unknown as { root: `0x${string}`; blockNumber: bigint }
   return blockNumber === 0n ? undefined : Bytes.from0x(root)

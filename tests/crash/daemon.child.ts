@@ -2,6 +2,7 @@
  * daemon.child.ts - a whole daemon as a process of its own, for tests that kill it. Its clock and its disk can be moved
  * from outside; everything else is what runs in production.
  */
+import { realpathSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { startDaemon } from '../../apps/node/src/daemon.ts'
 import type { Order, Told } from './Daemon.ts'
@@ -21,9 +22,11 @@ DatabaseSync.prototype.prepare = function (this: DatabaseSync, ...args: Paramete
 const tell = (told: Told) => void process.send?.(told)
 const [home = '', models = '', chainRpcUrl = ''] = process.argv.slice(2)
 
-function limitDisk(isFull: boolean): void {
+function limitDisk(isFull: boolean, of: readonly string[] | undefined): void {
   for (const database of databases) {
     if (!database.isOpen) continue
+    const { file } = database.prepare('PRAGMA database_list').get() as { file: string }
+    if (of !== undefined && !of.some((folder) => file.startsWith(`${realpathSync(home)}/${folder}/`))) continue
     const pages = Number((database.prepare('PRAGMA page_count').get() as { page_count: number }).page_count)
     database.exec(`PRAGMA max_page_count = ${isFull ? pages : 1_073_741_823}`)
   }
@@ -31,7 +34,7 @@ function limitDisk(isFull: boolean): void {
 
 process.on('message', (order: Order) => {
   if (order.kind === 'clock') clockMs = order.ms
-  if (order.kind === 'disk') limitDisk(order.isFull)
+  if (order.kind === 'disk') limitDisk(order.isFull, order.of)
   if (order.kind === 'memory') globalThis.gc?.()
   if (order.kind === 'stop') return void stop()
   const { rss, heapUsed, external } = process.memoryUsage()

@@ -124,7 +124,7 @@ test('an older log folder: it takes what it lacks from its mirror before it sign
   const after = Folders.read(home)
   ledger.checkFolders(after)
   assert.deepEqual(after.log.slice(0, held.log.length), held.log)
-  assert.equal(after.log.length, held.log.length + 4)
+  assert.equal(after.heads.size, held.heads.size + 4)
 })
 
 test('an older log folder without its mirror: it refuses, and comes back with it', { timeout }, async (t) => {
@@ -180,7 +180,7 @@ test('an older witness folder: it cosigns nothing any more, the log goes on', { 
     ledger.addAnswers(answers)
     await ledger.checkAnchored(daemon.endpoints, info)
     assert.match(daemon.output(), /"not-cosigned","code":"witness-stopped"/)
-    const { index } = [...ledger.receipts.values()].at(-1) as { index: number }
+    const { index } = [...ledger.receipts.values()].filter(({ slot }) => slot === 0).at(-1) as { index: number }
     const proof = (await (await fetch(`${daemon.endpoints.log}/proof?index=${index}`)).json()) as Record<
       string,
       unknown
@@ -191,7 +191,7 @@ test('an older witness folder: it cosigns nothing any more, the log goes on', { 
     ledger.checkFolders(after)
     assert.deepEqual(after.cosigned, before.cosigned, 'it cosigned again')
     assert.match(String(after.stopped), /^behind-/)
-    assert.equal(after.log.length, held.log.length + 3 * life)
+    assert.equal(after.heads.size, held.heads.size + 3 * life)
     assert.equal(after.mirror.length, after.log.length)
   }
 })

@@ -68,16 +68,19 @@ async function healthy(): Promise<void> {
   await ledger.checkAnchored({ ...daemon.endpoints, chain: chain.url }, info)
 }
 
-/** What the log serves as anchored, the real chain holds. */
+/** What the logs serve as anchored, the real chain holds. */
 async function nothingFalse(): Promise<void> {
-  const { length } = Folders.read(home).log
-  for (let index = isLong ? 0 : Math.max(0, length - 12); index < length; index++) {
-    const answer = await fetch(`${daemon.endpoints.log}/proof?index=${index}`)
-    if (answer.status !== 200) continue
-    const { size, root } = (await answer.json()) as { size: string; root: string }
-    const step = await Ledger.stepRoot(chain.url, info, BigInt(size))
-    assert.ok(step !== undefined, `size ${size} is called anchored and is not`)
-    assert.equal(Bytes.toBase64url(step), root)
+  const held = Folders.read(home).logs
+  for (const [slot, { logId, url }] of info.logs.entries()) {
+    const length = held[slot]?.log.length ?? 0
+    for (let index = isLong ? 0 : Math.max(0, length - 12); index < length; index++) {
+      const answer = await fetch(`${daemon.endpoints.gateway}${url}/proof?index=${index}`)
+      if (answer.status !== 200) continue
+      const { size, root } = (await answer.json()) as { size: string; root: string }
+      const step = await Ledger.stepRoot(chain.url, info, logId, BigInt(size))
+      assert.ok(step !== undefined, `size ${size} is called anchored and is not`)
+      assert.equal(Bytes.toBase64url(step), root)
+    }
   }
 }
 
@@ -176,7 +179,10 @@ test('the endpoint shows a fork for a while: what was anchored there is anchored
     await calls(2)
     await Daemon.until('an anchor on the fork', async () => {
       const size = BigInt(Folders.read(home).log.length)
-      return (await Ledger.stepRoot(fork.url, info, size).catch(() => undefined)) === undefined ? undefined : true
+      const logId = (info.logs[0] as NodeInfo.LogInfo).logId
+      return (await Ledger.stepRoot(fork.url, info, logId, size).catch(() => undefined)) === undefined
+        ? undefined
+        : true
     })
     proxy.target = chain.url
     await calls(2)
