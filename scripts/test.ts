@@ -132,7 +132,7 @@ async function runContracts(): Promise<Tier> {
 /** What starts chains and daemons, or kills processes: real, and too slow for every save. */
 const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire|schedules)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
-  /(^|\/)(crash|daemon)\.test\.ts$/.test(path)
+  /(^|[/.])(chain|crash|daemon)\.test\.ts$/.test(path)
 /** What kills processes or runs schedules again and again: in a long run it has a tier of its own, with more rounds. */
 const isCrash = (path: string) => /(^|\/)(crash|schedules|mirror)\.test\.ts$/.test(path)
 
@@ -173,9 +173,11 @@ async function main(): Promise<number> {
       ),
     )
   if (isLongRun)
-    tiers.push(await runNodeTests('long', filesOf(isCrash), {
+    tiers.push(
+      await runNodeTests('long', filesOf(isCrash), {
         ...{ timeoutMs: 7_200_000, concurrency: 1, crashRounds: 200, schedules: 5_000 },
-      }))
+      }),
+    )
 
   console.log('')
   for (const { name, counts, seconds, note } of tiers) {

@@ -212,11 +212,7 @@ export type FetchedPiece = {
  * A reorganisation between the calls looks like a lie, so a piece that does not hold is fetched once more.
  * Throws: `Rpc.RequestError`, `Rpc.NotOnChainError` while a record is not there yet, `Rpc.LieError`.
  */
-export async function fetchChainPiece(
-  crypto: Crypto,
-  rpc: Rpc,
-  request: PieceRequest,
-): Promise<FetchedPiece> {
+export async function fetchChainPiece(crypto: Crypto, rpc: Rpc, request: PieceRequest): Promise<FetchedPiece> {
   try {
     return await fetchChainPieceOnce(crypto, rpc, request)
   } catch (error) {

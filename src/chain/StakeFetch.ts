@@ -101,7 +101,9 @@ function isNothingStaked(
     // Word 2 of a subject is zero as long as nothing leaves.
     if (i % 4 === 2 || answer === undefined || !answer.isZero) return false
     const { storageRoot } = account
-    return StateProof.verifyStorageOrZero(crypto, { storageRoot, slot, proof: answer.proof }).every((byte) => byte === 0)
+    return StateProof.verifyStorageOrZero(crypto, { storageRoot, slot, proof: answer.proof }).every(
+      (byte) => byte === 0,
+    )
   })
 }
 

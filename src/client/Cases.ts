@@ -17,6 +17,7 @@ import type * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
 import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Merkle from '../protocol/Merkle.ts'
+import * as Collecting from './Collecting.ts'
 import type { Court } from './Court.ts'
 import type { CaseState, CaseStore } from './Stores.ts'
 
@@ -109,7 +110,8 @@ export function demandContent(
 }
 
 /**
- * Looks what became of the cases of this client; with `expire` ends those whose time is over.
+ * Looks what became of the cases of this client; with `expire` ends those whose time is over, and fetches the reward and the
+ * bond of those that have expired.
  *
  * Throws: as `Sender.send`.
  */
@@ -219,10 +221,11 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   const { court, cases } = options
   const { rpc, contracts } = court
   const faultCases = contracts.faultCases.address
+  if (known.isFinal === true) return { caseId, state: known }
   const record = await CaseCalls.getCase(rpc, faultCases, Bytes.fromHex(caseId))
   if (record === undefined) {
     // Not in a block yet, or taken back with it; asking again sends it again.
-    const { openedAtBlock: _, lastBlock: __, ...bare } = known
+    const { openedAtBlock: _, lastBlock: __, ...bare } = Collecting.unpaid(known)
     const state: CaseState = known.stage === 'failed' ? known : { ...bare, stage: 'opening' }
     await saveIfOther(cases, caseId, state)
     return { caseId, state }
@@ -230,7 +233,8 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   const { answerBlocks } = await CourtCalls.windows(rpc, contracts.faultCourt.address)
   const { challenger, openedAtBlock, bond } = record
   const lastBlock = openedAtBlock + answerBlocks
-  let state: CaseState = { ...known, stage: record.state, challenger, openedAtBlock, lastBlock, bond }
+  const before = record.state === 'expired' ? known : Collecting.unpaid(known)
+  let state: CaseState = { ...before, stage: record.state, challenger, openedAtBlock, lastBlock, bond }
   const to = BigInt((await rpc.request('eth_blockNumber')) as string)
   if (mayExpire && record.state === 'open' && to > lastBlock) {
     try {
@@ -238,10 +242,12 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
       state = { ...state, stage: 'expired' }
     } catch (error) {
       // Answered or ended by somebody else in the meantime: the next look tells.
-      if (!(error instanceof CallRevertedError) || error.errorName !== 'NoOpenCase') throw error
+      const isElsewhere = error instanceof CallRevertedError && error.errorName === 'NoOpenCase'
+      if (!isElsewhere && !(error instanceof TransactionLostError)) throw error
     }
   }
   await saveIfOther(cases, caseId, state)
+  if (mayExpire && state.stage === 'expired') state = await Collecting.collect(court, cases, caseId, state)
   if (state.stage !== 'answered') return { caseId, state }
   return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
 }

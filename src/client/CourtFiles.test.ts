@@ -58,6 +58,9 @@ for (const [name, create] of [
     await store.save(a, { ...opened, stage: 'opening' })
     await store.save(a, opened)
     assert.deepEqual([await store.list(), await store.load(a), await store.load(b)], [[a], opened, undefined])
+    const paid: CaseState = { ...opened, stage: 'expired', reward: 5n * 10n ** 20n, isPaid: true, isFinal: true }
+    await store.save(a, paid)
+    assert.deepEqual(await store.load(a), paid)
   })
 
 describe('files of the court', () => {

@@ -17,8 +17,8 @@ const kinds = {
   case: {
     texts: ['stage'],
     bytes: ['subject', 'incident', 'challenger', 'head'],
-    numbers: ['bond', 'index', 'openedAtBlock', 'lastBlock'],
-    plain: ['class', 'keyEpoch', 'slot'],
+    numbers: ['bond', 'index', 'openedAtBlock', 'lastBlock', 'reward'],
+    plain: ['class', 'keyEpoch', 'slot', 'isPaid', 'isFinal'],
     needed: ['stage', 'class', 'subject', 'keyEpoch', 'incident', 'challenger', 'bond'],
     stages: ['opening', 'open', 'answered', 'expired', 'failed'],
   },

@@ -12,11 +12,21 @@ import * as Stores from './Stores.ts'
 const { crypto } = World
 
 /** Raises a bundle without a chain proof by the piece of its world. */
-async function raised(world: World.World) {
+const raised = async (world: World.World) => (await raising(world))()
+
+/** One client's raising of that bundle; under the headers given, the last of them again and again. */
+async function raising(world: World.World, isStakeOpen?: boolean, numbers: readonly bigint[] = []) {
   const { chain: piece, ...bundle } = world.bundle
   assert.ok(piece)
   const header = world.reader.anchors[0]?.headers[0] ?? assert.fail()
-  const chain = { chainId: World.chainId, piece: async () => ({ piece, header, isFinal: true }) }
+  let rounds = 0
+  const chain = {
+    chainId: World.chainId,
+    piece: async () => {
+      const number = numbers[Math.min(rounds++, numbers.length - 1)] ?? header.number
+      return { piece, header: { ...header, number }, isFinal: true, isStakeOpen }
+    },
+  }
   const parts: Raising.Parts = {
     ...{ crypto, baseUrl: 'http://127.0.0.1:1', anchors: Stores.memoryAnchorStore(world.reader.anchors) },
     fetch: async () => {
@@ -25,7 +35,7 @@ async function raised(world: World.World) {
     chain: chain as unknown as ChainAccess,
     witnesses: world.reader.witnesses,
   }
-  return Raising.raise(parts, bundle)
+  return () => Raising.raise(parts, bundle)
 }
 
 describe('raise', () => {
@@ -43,5 +53,26 @@ describe('raise', () => {
     const world = await World.create()
     const { bundle, isFinal } = await raised(world)
     assert.ok(isFinal && bundle.chain?.anchorLog?.step0 !== undefined && bundle.chain.stake === undefined)
+  })
+
+  test('is not final while nobody has shown whether there is stake, and keeps what it has', async () => {
+    const world = await World.create()
+    const again = await raising(world, true)
+    // The same header again shows nothing new, so it does not count.
+    for (let round = 0; round < 100; round++) {
+      const { bundle, changed, isFinal } = await again()
+      assert.ok(changed && !isFinal && bundle.chain?.anchorLog?.step0 !== undefined)
+    }
+    assert.ok((await (await raising(world, false))()).isFinal)
+  })
+
+  test('is final without stake after 32 final headers that showed nothing, for each receipt alone', async () => {
+    const world = await World.create()
+    const numbers = Array.from({ length: 40 }, (_, i) => BigInt(200 + i))
+    const again = await raising(world, true, numbers)
+    const finals: boolean[] = []
+    for (let round = 0; round < 33; round++) finals.push((await again()).isFinal)
+    assert.equal(finals.indexOf(true), 32)
+    assert.ok(!(await (await raising(world, true, numbers))()).isFinal)
   })
 })

@@ -125,6 +125,12 @@ export type CaseState = {
   readonly openedAtBlock?: bigint
   /** Last block in which only an answer closes it. */
   readonly lastBlock?: bigint
+  /** Of an expired case: what the record of the fault holds or held for this challenger, token units. */
+  readonly reward?: bigint
+  /** Of an expired case: reward and bond are with the challenger. */
+  readonly isPaid?: boolean
+  /** What came of it can no longer change: nothing is left to do. */
+  readonly isFinal?: boolean
 }
 
 /** Cases of this client, each named by its case id in hex. */

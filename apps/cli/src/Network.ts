@@ -36,7 +36,8 @@ export async function openChain(
     const rpc = named.chainQuorum === undefined ? (rpcs[0] as Rpc.Rpc) : Quorum.create(crypto, rpcs, k)
     try {
       await rpc.assertChain()
-      assertRule(named, entry)
+      // Headers that are learnt are kept for all entries of the chain.
+      for (const one of anchors.filter((other) => other.chainId === chainId)) assertRule(named, one)
       return { chain: ChainAccess.overRpc(crypto, rpc, entry), rpc, url }
     } catch (error) {
       if (error instanceof OtherRuleError) throw error

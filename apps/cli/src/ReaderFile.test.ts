@@ -49,6 +49,29 @@ describe('reader.json', () => {
       )
     assert.throws(() => parse({ ...several, chainRpcUrl: null }), { code: 'reader-file-invalid' })
   })
+
+  test('takes one endpoint for one, however its URL is written', () => {
+    const first = 'http://node.example:8545/rpc'
+    for (const second of [
+      'HTTP://NODE.example:8545/rpc',
+      'http://node.example:8545/./rpc',
+      'http://node.example:8545/rpc#second',
+      'http://node.example:8545/rpc?',
+      'http://node.example.:8545/rpc',
+      'http://me@node.example:8545/rpc',
+    ])
+      assert.throws(
+        () => parse({ ...old, chainRpcUrl: first, chainQuorum: { endpoints: [first, second], k: 2 } }),
+        (error: Error) =>
+          error instanceof ReaderFile.ReaderFileError && error.facts.includes('Place: $.chainQuorum.endpoints'),
+        second,
+      )
+    const plain = ['http://a.example', 'http://a.example:80/', 'http://b.example']
+    assert.throws(() => parse({ ...old, chainRpcUrl: plain[0], chainQuorum: { endpoints: plain, k: 2 } }))
+    // Other paths, ports and keys are other endpoints; that they may be one party's nobody sees here.
+    const others = [first, 'http://node.example:8546/rpc', 'http://node.example:8545/rpc?key=2']
+    assert.equal(parse({ ...old, chainRpcUrl: first, chainQuorum: { endpoints: others, k: 2 } }).chainQuorum?.k, 2)
+  })
 })
 
 describe('the rule of the anchors and the endpoints of the reader', () => {
@@ -88,6 +111,18 @@ describe('the rule of the anchors and the endpoints of the reader', () => {
         [two, 'quorum:2/3'],
       ] as const)
         await assert.rejects(Network.openChain(named, anchors(rule)), { code: 'other-rule' }, rule)
+    }))
+
+  test('must go together for every entry of the chain: a header that is learnt is kept for all of them', () =>
+    serving(async (url) => {
+      const [byOne] = anchors('development')
+      const other = { address: new Uint8Array(20).fill(1), codeHash: new Uint8Array(32) }
+      const byTwo = anchors('quorum:2/3').map((entry) => ({ ...entry, anchorLog: other }))
+      assert.ok(byOne)
+      const named = { chainRpcUrl: url }
+      await assert.rejects(Network.openChain(named, [byOne, ...byTwo]), { code: 'other-rule' })
+      const elsewhere = byTwo.map((entry) => ({ ...entry, chainId: 8n }))
+      assert.equal((await Network.openChain(named, [byOne, ...elsewhere]))?.rpc.chainId, 7n)
     }))
 
   test('nothing is opened without a name, an answer, or a chain that is trusted', async () => {

@@ -68,11 +68,16 @@ export async function checkOrigin(
   if (record === undefined) throw new UnregisteredKeyError('no-such-epoch', head)
   if (record.role !== Identity.roles.node) throw new UnregisteredKeyError('not-a-node-key', head)
   if (!Bytes.equal(record.keyId, candidate.keyId)) throw new UnregisteredKeyError('other-key', head)
+  await checkSignature(crypto, candidate)
+  return record
+}
+
+/** Checks the signature over a head under the key that came with it; throws what `Cose.verifyMessage` throws. */
+export async function checkSignature(crypto: Crypto, candidate: Candidate): Promise<void> {
   const { signature, publicKey } = candidate
   // Not `Cose.verify`: it would hash the key again to name it.
   const message = Cose.sigStructure('receipt', Head.payload(crypto, candidate.head))
   await Cose.verifyMessage(crypto, message, signature, publicKey)
-  return record
 }
 
 /** Checks that a key is valid in a block; throws `UnregisteredKeyError`. */
@@ -146,6 +151,8 @@ export class UnregisteredKeyError extends errors.VerificationError<'key-not-regi
 export class StaleChainError extends errors.UnavailableError<'chain-stale'> {
   override readonly name = 'Intake.StaleChainError'
   constructor() {
-    super('chain-stale', 'The log knows no recent block that a pledge could name, so it signs none.', { retryAfterSeconds: 5 })
+    super('chain-stale', 'The log knows no recent block that a pledge could name, so it signs none.', {
+      retryAfterSeconds: 5,
+    })
   }
 }

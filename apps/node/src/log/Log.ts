@@ -119,7 +119,13 @@ export async function createLog(options: {
     const files = join(folder, 'static')
     const context = {
       ...{ crypto, identity, signer: options.signer, ed25519: options.ed25519, store, mirror, chain },
-      ...{ now: options.now ?? Date.now, hooks: options.hooks, tree, mirrored: tree.frontier.size, isMirrorUnsure: false },
+      ...{
+        now: options.now ?? Date.now,
+        hooks: options.hooks,
+        tree,
+        mirrored: tree.frontier.size,
+        isMirrorUnsure: false,
+      },
       // What the contract said of an anchor is said again at every round, so a lie about it does not last.
       floor: { highest: store.latestCheckpoint()?.anchored?.block ?? 0n, fallenSinceMs: undefined },
       ...{ files: await StaticFiles.create(files), readTile: Tree.cached(store.tile) },

@@ -132,7 +132,14 @@ async function checkEntry(
   const { crypto, store, chainId, registry } = subject
   const { head, candidate } = Intake.read(crypto, entry)
   const record = await reach('contract', () => recordOf(head))
-  await Intake.checkOrigin(crypto, { chainId, registry, head, candidate, record })
+  try {
+    await Intake.checkOrigin(crypto, { chainId, registry, head, candidate, record })
+  } catch (error) {
+    // It was registered when the log took it. A reorganisation may have taken the registration back, and a pledge of the
+    // entry binds all the same: a log that refused it could never keep it.
+    if (!(error instanceof Intake.UnregisteredKeyError)) throw error
+    await Intake.checkSignature(crypto, candidate)
+  }
   const place = `${Bytes.toHex(candidate.keyId)}/${candidate.sequence}`
   const isTaken = taken.has(place) || store.placeOf(candidate.keyId, candidate.sequence) !== undefined
   if (isTaken) throw new ForkedError('mirror', entry.index)

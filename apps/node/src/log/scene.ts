@@ -99,6 +99,7 @@ export function openWitness(
   options: Partial<Parameters<typeof Witness.createWitness>[0]> = {},
 ) {
   return Witness.createWitness({
+    recheckMs: 10,
     folder: join(folder, 'witness'),
     log: { chainId, anchorLog, logId: identity.logId, publicKey: signers.log.publicKey },
     ...{ signer: signers.witness, ed25519: signers.witnessNote, chain, crypto },

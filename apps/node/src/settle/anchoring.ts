@@ -123,7 +123,8 @@ export function startAnchoring(options: {
       state = error instanceof AnchorConflictError ? 'conflict' : 'trouble'
       onEvent({ kind: 'trouble', error })
       // Gone with a block that the chain took back: pledges bind as soon as it is there again, so it is entered at once.
-      if (error instanceof UnknownLogError) await options.register?.().catch((cause) => onEvent({ kind: 'trouble', error: cause }))
+      if (error instanceof UnknownLogError)
+        await options.register?.().catch((cause) => onEvent({ kind: 'trouble', error: cause }))
     }
   }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { CaseCalls, CourtCalls, FaultCasesContract, Sender } from 'assay/chain'
+import { AssayTokenContract, CaseCalls, ContractCall, CourtCalls, FaultCasesContract, Sender } from 'assay/chain'
 import { Cases, Court, Filing, Stores } from 'assay/client'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, ClaimsTree, Fault, Head, Merkle, Order } from 'assay/protocol'
@@ -15,6 +15,7 @@ import { newSigner, openScene } from './scene.ts'
 const random = (length: number) => new Uint8Array(randomBytes(length))
 const hex = Bytes.to0x
 const abi = FaultCasesContract.abi
+type CaseState = Stores.CaseState
 
 /** A claims tree with some slots, and the siblings of each from the leaf up. */
 function claimsOf(values: ReadonlyMap<number, Uint8Array>) {
@@ -80,6 +81,12 @@ describe('cases', () => {
   })
   after(() => scene?.close())
 
+  /** ASY of this client's account. */
+  const tokens = () => {
+    const args = [hex(court.sender.address)] as const
+    const call = { abi: AssayTokenContract.abi, functionName: 'balanceOf', args } as const
+    return ContractCall.read(scene.rpc, scene.book.stake.token.address, call)
+  }
   const options = (cases = Stores.memoryCaseStore()): Cases.Options => ({ crypto, court, cases })
   const answer = (functionName: 'answerEntry' | 'answerOpening' | 'answerAbsent', args: readonly unknown[]) =>
     scene.sender.send({
@@ -133,17 +140,85 @@ describe('cases', () => {
 
     assert.equal((await Cases.follow({ ...open, expire: true }))[0]?.state.stage, 'open')
     await Evidence.mine(scene, 301)
-    const [ended] = await Cases.follow({ ...open, expire: true })
-    assert.equal(ended?.state.stage, 'expired')
-    const record = await CourtCalls.recorded(
-      scene.rpc,
-      court.contracts.faultCourt.address,
-      Fault.faultId(crypto, ended.state),
-    )
-    assert.deepEqual(record?.reporter, court.sender.address)
-    assert.equal(record?.reward, (Evidence.staked * 20n) / 100n / 4n)
-    assert.equal(await Cases.withdrawCredit(court), bond)
+    // Without leave to send, nothing is sent.
+    assert.equal((await Cases.follow(open))[0]?.state.stage, 'open')
+    const before = await tokens()
+    const taken = (await scene.rpc.request('evm_snapshot', [])) as string
+    // A crash before and after each of the three transactions.
+    let sent = 0
+    for (const isSent of [false, true, false, true, false, true]) {
+      const ending: Sender.Sender = {
+        ...court.sender,
+        send: async (call) => {
+          if (isSent) await court.sender.send(call)
+          throw new Error('crash')
+        },
+      }
+      await assert.rejects(Cases.follow({ ...open, expire: true, court: { ...court, sender: ending } }), /crash/)
+      if (isSent) sent++
+      const [seen] = await Cases.follow(open)
+      assert.equal(seen?.state.stage, sent === 0 ? 'open' : 'expired')
+      assert.equal(seen?.state.isPaid, undefined)
+    }
+    const silent: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Error('nothing is left to send')) }
+    const [ended] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
+    const reward = (Evidence.staked * 20n) / 100n / 4n
+    assert.deepEqual([ended?.state.stage, ended?.state.reward, ended?.state.isPaid], ['expired', reward, true])
+    assert.equal((await tokens()) - before, reward)
+    const recorded = (of: CaseState) =>
+      CourtCalls.recorded(scene.rpc, court.contracts.faultCourt.address, Fault.faultId(crypto, of))
+    const record = await recorded(ended?.state as CaseState)
+    assert.deepEqual([record?.reporter, record?.reward], [court.sender.address, 0n])
     assert.equal(await Cases.withdrawCredit(court), 0n)
+
+    // A reorganisation takes everything back; what is not final is looked at again and done again.
+    const { isFinal: _, ...paid } = ended?.state as CaseState
+    assert.equal(await scene.rpc.request('evm_revert', [taken]), true)
+    await open.cases.save(ended?.caseId as string, paid)
+    assert.deepEqual((await Cases.follow(open))[0]?.state, { ...found.state, bond })
+    await Evidence.mine(scene, 1)
+    // Somebody else ends it and fetches the reward for its reporter.
+    const { faultCourt } = court.contracts
+    await Cases.expire({ ...court, sender: scene.sender }, paid)
+    const racing: Sender.Sender = {
+      ...court.sender,
+      send: async (call) => {
+        if (Bytes.equal(call.to as Uint8Array, faultCourt.address) && (await recorded(paid))?.reward !== 0n)
+          await scene.sender.send(call)
+        return court.sender.send(call)
+      },
+    }
+    const [again] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: racing } })
+    assert.deepEqual([again?.state.stage, again?.state.reward, again?.state.isPaid], ['expired', reward, true])
+    assert.equal((await tokens()) - before, reward)
+    assert.equal(await Cases.withdrawCredit(court), 0n)
+    await Evidence.mine(scene, 3)
+    const [final] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
+    assert.deepEqual(final?.state, { ...again?.state, isFinal: true })
+    // And then the chain is not asked any more.
+    const rpc = { ...scene.rpc, request: () => Promise.reject(new Error('asked')) }
+    assert.equal((await Cases.follow({ ...open, court: { ...court, rpc } }))[0]?.state.isFinal, true)
+  })
+
+  test("what a stranger's case brings is the stranger's, and a transaction that nobody knows about is looked for later", async () => {
+    const own = await Evidence.newLog(scene)
+    await Evidence.anchor(scene, own, [random(32), random(32)])
+    const stranger = { ...court, sender: scene.sender }
+    const asked = { logId: own.logId, index: 1n }
+    await Cases.challengeEntry({ ...options(), court: stranger }, asked)
+    // This client comes second: the case is kept in mind, and is another's.
+    const open = options()
+    const second = await Cases.challengeEntry(open, asked)
+    assert.deepEqual(second.state.challenger, scene.sender.address)
+    await Evidence.mine(scene, 301)
+    const lost: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Sender.TransactionLostError('test')) }
+    const [waiting] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
+    assert.equal(waiting?.state.stage, 'open')
+    await Cases.expire(court, second.state)
+    await Evidence.mine(scene, 3)
+    const [over] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
+    assert.deepEqual([over?.state.stage, over?.state.isPaid, over?.state.isFinal], ['expired', undefined, true])
+    assert.ok((await Cases.withdrawCredit(stranger)) > 0n)
   })
 
   test('slots: open to all, of the order alone, and not used', async () => {

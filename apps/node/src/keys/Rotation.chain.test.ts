@@ -1,5 +1,5 @@
 /**
- * Rotation.test.ts - a node's key is replaced while heads of it are in no log yet: on a real chain, with a real store and a
+ * Rotation.chain.test.ts - a node's key is replaced while heads of it are in no log yet: on a real chain, with a real store and a
  * log that is down and comes back.
  */
 import assert from 'node:assert/strict'

@@ -1,4 +1,4 @@
-/** Answering.test.ts - cases opened on a real chain and what the service does about them. */
+/** Answering.chain.test.ts - cases opened on a real chain and what the service does about them. */
 import assert from 'node:assert/strict'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
 /**
- * foreign.test.ts - two operators on a chain that is neither's: over several endpoints, with the contracts of the first for
+ * foreign.daemon.test.ts - two operators on a chain that is neither's: over several endpoints, with the contracts of the first for
  * both. What the first calls its chain final by is a quorum, and only who holds tokens has something at stake.
  */
 import assert from 'node:assert/strict'
