@@ -169,6 +169,15 @@ describe('quorum', () => {
     })
   })
 
+  test('one endpoint has one name, however its URL is written', () => {
+    const one = 'http://node.example/rpc?key=1'
+    for (const other of ['HTTP://Node.Example:80/rpc?key=1', 'http://a:b@node.example./rpc?key=1#c'])
+      assert.equal(Quorum.endpointOf(other), Quorum.endpointOf(one))
+    assert.equal(Quorum.endpointOf('https://node.example?'), Quorum.endpointOf('https://node.example:443/'))
+    for (const other of ['https://node.example/rpc?key=1', 'http://node.example/rpc?key=2', 'http://node.example/rpc'])
+      assert.notEqual(Quorum.endpointOf(other), Quorum.endpointOf(one))
+  })
+
   test('never final: a hash that fewer than k name, whatever endpoints do; silence only ever lowers', async () => {
     const one = fc.record({
       history: fc.integer({ min: 1, max: 2 }),

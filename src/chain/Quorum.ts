@@ -25,6 +25,12 @@ export function majority(n: number): number {
   return Math.floor(n / 2) + 1
 }
 
+/** One name for one endpoint, however its URL is written: no user, no fragment, no empty query, no dot after the host. */
+export function endpointOf(url: string): string {
+  const { protocol, hostname, port, pathname, search } = new URL(url)
+  return `${protocol}//${hostname.replace(/\.$/, '')}:${port}${pathname}${search}`
+}
+
 /** The rule as trust anchors name it; throws `Quorum.QuorumSizeError` unless n/2 < k <= n <= 16. */
 export function rule(k: number, n: number): FinalityRule {
   const text: FinalityRule = `quorum:${k}/${n}`

@@ -3,8 +3,8 @@
  * spec/bundle.md sections 1 and 4; EIP-1474, EIP-1186.
  *
  * Headers are rebuilt from the answer's fields and must have the answer's hash; records come with their state proofs.
- * Not checked, because nothing here could: that a header is the chain's (see `Finality`), and that a whole
- * record is absent; words of stake that may be zero come with proofs of that.
+ * That a word or a record is not there is believed by a proof of absence only. Not checked, because nothing here could: that a
+ * header is the chain's (see `Finality`).
  * Every call is bounded in time, attempts and bytes. Errors never hold the endpoint's URL, which may carry a key.
  */
 import { http } from 'viem'
@@ -172,7 +172,7 @@ export async function fetchTrustedHeader(crypto: Crypto, rpc: Rpc, number: bigin
 }
 
 /**
- * Reads storage words of a contract by state proofs under a header; a word that the endpoint says is zero is undefined.
+ * Reads storage words of a contract by state proofs under a header; a word that the proof shows to be zero is undefined.
  *
  * - `slots`: 32 bytes each, at most 16
  *
@@ -193,9 +193,10 @@ export async function readWords(
     })
     assertCode(contract, account.codeHash)
     const { storageRoot } = account
-    return proofs.words.map(({ isZero, proof }, i) =>
-      isZero ? undefined : StateProof.verifyStorage(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof }),
-    )
+    return proofs.words.map(({ proof }, i) => {
+      const word = StateProof.verifyStorageOrZero(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof })
+      return Bytes.toBigInt(word) === 0n ? undefined : word
+    })
   })
 }
 
@@ -239,24 +240,17 @@ async function fetchChainPieceOnce(crypto: Crypto, rpc: Rpc, request: PieceReque
       ? undefined
       : StakeFetch.fetchStake(crypto, ask, { stake, nodeId, logId: log.logId, stateRoot: header.stateRoot }),
   ])
+  const registry = presenceIn(crypto, header, nodeRegistry.address, keySlots, ofRegistry)
   const base = {
     header: header.rlp,
     blockHash: header.hash,
-    registry: {
-      account: ofRegistry.account,
-      word0: present(ofRegistry.words[0], 'key-record'),
-      word1: present(ofRegistry.words[1], 'key-record'),
-    },
+    registry: { account: ofRegistry.account, word0: registry(0, 'key-record'), word1: registry(1, 'key-record') },
   }
   let piece: ChainPiece.ChainPiece = base
-  if (ofLog !== undefined) {
-    const record = {
-      account: ofLog.account,
-      record0: present(ofLog.words[0], 'log-record'),
-      record1: present(ofLog.words[1], 'log-record'),
-    }
-    const step =
-      log?.size === undefined ? {} : { step0: present(ofLog.words[2], 'step'), step1: present(ofLog.words[3], 'step') }
+  if (ofLog !== undefined && log !== undefined) {
+    const present = presenceIn(crypto, header, log.anchorLog.address, logSlots, ofLog)
+    const record = { account: ofLog.account, record0: present(0, 'log-record'), record1: present(1, 'log-record') }
+    const step = log.size === undefined ? {} : { step0: present(2, 'step'), step1: present(3, 'step') }
     piece = { ...base, anchorLog: { ...record, ...step } }
   }
   const subject = {
@@ -343,9 +337,39 @@ function assertCode(contract: Contract, codeHash: Uint8Array): void {
   ])
 }
 
-function present(word: Proofs['words'][number] | undefined, what: Missing): Proof {
-  if (word === undefined || word.isZero) throw new NotOnChainError(what)
-  return word.proof
+/**
+ * Gives the proof of a word that is there; for one that is not throws `NotOnChainError` if the state shows that, `LieError` if only
+ * the endpoint says so.
+ */
+function presenceIn(
+  crypto: Crypto,
+  header: FetchedHeader,
+  address: Uint8Array,
+  slots: readonly Uint8Array[],
+  { account, words }: Proofs,
+): (position: number, what: Missing) => Proof {
+  return (position, what) => {
+    const [word, slot] = [words[position], slots[position]]
+    if (word === undefined || slot === undefined) throw new NotOnChainError(what)
+    if (!word.isZero) return word.proof
+    asProof(() => {
+      const storageRoot = storageRootOf(crypto, { stateRoot: header.stateRoot, address, proof: account })
+      if (storageRoot === undefined) return
+      const shown = StateProof.verifyStorageOrZero(crypto, { storageRoot, slot, proof: word.proof })
+      if (Bytes.toBigInt(shown) !== 0n) throw new LieError('rpc-proof', ['A word that is there is said to be zero'])
+    })
+    throw new NotOnChainError(what)
+  }
+}
+
+/** Undefined where the state shows that there is no such account: before the contract was made. */
+function storageRootOf(crypto: Crypto, subject: Parameters<typeof StateProof.verifyAccount>[1]): Hash | undefined {
+  try {
+    return StateProof.verifyAccount(crypto, subject).storageRoot
+  } catch (error) {
+    if (error instanceof StateProof.ProofError && error.code === 'proof-absent') return undefined
+    throw error
+  }
 }
 
 function asProof<T>(read: () => T): T {
@@ -393,7 +417,7 @@ function malformed(method: string, expected: string): LieError {
 /** What an endpoint does not have, or not yet. */
 export type Missing = 'block' | 'finality' | 'key-record' | 'log-record' | 'step'
 
-/** The endpoint says that something is not on the chain at this block; it may come later, or the endpoint hides it. */
+/** Something is not on the chain at this block, by a proof of absence, or by the endpoint's word for blocks; it may come later. */
 export class NotOnChainError extends UnavailableError<'not-on-chain'> {
   override readonly name = 'Rpc.NotOnChainError'
   readonly what: Missing

@@ -25,15 +25,12 @@ export async function collect(court: Court, cases: CaseStore, caseId: string, ex
   }
   if (isOwn) {
     // The case has the name of the fault that it became.
-    const record = await CourtCalls.recorded(
-      court.rpc,
-      court.contracts.faultCourt.address,
-      Bytes.fromHex(caseId),
-    )
+    const record = await CourtCalls.recorded(court.rpc, court.contracts.faultCourt.address, Bytes.fromHex(caseId))
     if (record === undefined) return state
     // The amount is written down first: once it is fetched the contract has forgotten it.
     if (record.reward > 0n) {
-      if (state.reward !== record.reward || state.isPaid === true) await save({ ...unpaid(state), reward: record.reward })
+      if (state.reward !== record.reward || state.isPaid === true)
+        await save({ ...unpaid(state), reward: record.reward })
       const claim = { to: court.contracts.faultCourt.address, data: CourtCalls.claimReward(state) }
       if (!(await isDone(court, claim, 'NoReward'))) return state
     }

@@ -63,6 +63,8 @@ const mostSteps = 12
 const mostTries = 3
 // Each one that the court refuses costs a question; the others are asked about when these are final.
 const mostCandidates = 8
+// One file must not hold back the others; an endpoint that is away is not asked about all of them.
+const mostFailures = 8
 // Marking a file as covered is a write to the disk; the next call goes on.
 const mostCovered = 1_000
 
@@ -77,8 +79,8 @@ const running = new WeakMap<FaultStore, Promise<unknown>>()
 /**
  * Takes every fault one step further, or as many as need no waiting; calls of one process on one store follow each other.
  *
- * Throws: `Sender.NoCoinError` with the address to fund, `Filing.PreflightError`, `Rpc.RequestError`, `Rpc.LieError`; what
- * was reached is written down.
+ * Throws: `Sender.NoCoinError` with the address to fund, `Filing.PreflightError`, `Rpc.RequestError`, `Rpc.LieError`: the
+ * first of what went wrong, after the other files were taken on; what was reached is written down.
  *
  * @example
  * const report = await Filing.advance({ crypto, court, faults, random })
@@ -110,8 +112,19 @@ async function advanceAll(options: Options): Promise<Report> {
   const groups = new Map<string, string[]>()
   const terms = termsOf(context)
   const faults: Progress[] = []
+  const failures: BaseError[] = []
+  const unlessFailed = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+    if (failures.length >= mostFailures) return undefined
+    try {
+      return await work()
+    } catch (error) {
+      if (!BaseError.isInstance(error)) throw error
+      failures.push(error)
+      return undefined
+    }
+  }
   for (const id of await options.faults.list('open')) {
-    const one = await read(context, id, terms)
+    const one = await unlessFailed(() => read(context, id, terms))
     if (one === undefined) continue
     if (typeof one === 'string') {
       if (options.only === undefined || options.only === id) faults.push(await refuseUnread(context, id, one))
@@ -122,8 +135,11 @@ async function advanceAll(options: Options): Promise<Report> {
     else group.push(id)
   }
   for (const ids of groups.values()) {
-    if (options.only === undefined || ids.includes(options.only)) faults.push(await advanceFault(context, ids))
+    if (options.only !== undefined && !ids.includes(options.only)) continue
+    const progress = await unlessFailed(() => advanceFault(context, ids))
+    if (progress !== undefined) faults.push(progress)
   }
+  if (failures[0] !== undefined) throw failures[0]
   return { faults }
 }
 
@@ -196,7 +212,7 @@ async function take(context: Context, id: string, one: Known, state: FilingState
     const isSame = step !== 'begin' && step.state.stage === 'refused' && step.state.reason === state.reason
     return isSame ? { state, waits: 'court' } : step
   }
-  if (state.stage === 'committed') return isOwn(context, state.reporter) ? file(context, one, state) : 'begin'
+  if (state.stage === 'committed') return isOwn(context, state.reporter) ? file(context, id, one, state) : 'begin'
   if (state.stage === 'filed') return fetchReward(context, one, state)
   return finish(context, one, state)
 }
@@ -219,13 +235,13 @@ async function prepare(context: Context, id: string, one: Known): Promise<Step> 
     if (!(error instanceof CallRevertedError)) throw error
     if (error.errorName === 'AlreadyRecorded') return 'begin'
     if (error.errorName === 'NotCommitted') throw new PreflightError()
-    return refuse(one, error.errorName)
+    return refuse(context, id, one, error.errorName)
   }
   return { state: { stage: 'committed', ...base } }
 }
 
 /** Commits, or files what is ripe. */
-async function file(context: Context, one: Known, state: FilingState): Promise<Step> {
+async function file(context: Context, id: string, one: Known, state: FilingState): Promise<Step> {
   const { court, crypto } = context
   const found = await onRecord(context, one, state)
   if (found !== undefined) return found
@@ -258,7 +274,7 @@ async function file(context: Context, one: Known, state: FilingState): Promise<S
     // Somebody was faster, or the commitment is gone: the next step looks.
     if (error.errorName === 'AlreadyRecorded') return { state: { ...state } }
     if (error.errorName === 'NotCommitted') return { state: withoutBlock(state) }
-    if (!error.isMined) return refuse(one, error.errorName)
+    if (!error.isMined) return refuse(context, id, one, error.errorName)
     const tries = (state.tries ?? 0) + 1
     if (tries < mostTries) return { state: { ...state, tries } }
     return { state: { ...state, stage: 'refused', tries, reason: error.errorName ?? 'reverted', isFinal: true } }
@@ -326,12 +342,35 @@ function withoutBlock({ committedFromBlock: _, ...state }: FilingState): FilingS
   return state
 }
 
-function refuse(one: Known, errorName: string | undefined): Step {
+async function refuse(context: Context, id: string, one: Known, errorName: string | undefined): Promise<Step> {
   const reason = errorName ?? 'reverted'
   const empty = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: new Uint8Array(0) }
-  const isFinal = lasting.has(reason)
+  const isFinal = lasting.has(reason) && !(await holds(context, id))
   const state: FilingState = { stage: 'refused', faultId: one.faultId, ...empty, reason, isFinal }
   return isFinal ? { state } : { state, waits: 'court' }
+}
+
+/**
+ * Says whether a file shows its fault by its own bytes, for this chain and with what it says is anchored. That the court
+ * refuses such bytes is only the endpoint's word, for which no evidence is given up. What class 4 shows is the chain's alone.
+ */
+async function holds({ court, crypto, faults }: Context, id: string): Promise<boolean> {
+  const fault = Fault.parse((await faults.load(id))?.file as Uint8Array)
+  const { evidence } = fault
+  if (fault.class === 4) return false
+  if ('headA' in evidence) {
+    // Not read as a head: unknown bits are no way out of a fault.
+    const domain = Bytes.concat(Bytes.u64(court.chainId), court.nodeRegistry)
+    if (!Bytes.equal(evidence.headA.subarray(1, 1 + domain.length), domain)) return false
+  }
+  const states = 'stateA' in evidence ? [evidence.stateA, evidence.stateB] : 'root' in evidence ? [evidence] : []
+  try {
+    await Fault.judge(crypto, fault, (_, size) => states.find((state) => state.size === size)?.root)
+    return true
+  } catch (error) {
+    if (BaseError.isInstance(error)) return false
+    throw error
+  }
 }
 
 async function refuseUnread({ faults }: Context, id: string, reason: string): Promise<Progress> {

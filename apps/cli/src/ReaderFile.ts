@@ -89,17 +89,12 @@ function quorum(value: unknown, first: string | null): NonNullable<ReaderFile['c
     return endpoint
   })
   // The same endpoint twice would have two votes.
-  if (new Set(urls.map(endpointOf)).size !== urls.length) throw new ReaderFileError(`${place}.endpoints`, 'each URL once')
+  if (new Set(urls.map(Quorum.endpointOf)).size !== urls.length)
+    throw new ReaderFileError(`${place}.endpoints`, 'each URL once')
   if (urls[0] !== first) throw new ReaderFileError(`${place}.endpoints[0]`, 'the same URL as chainRpcUrl')
   if (typeof k !== 'number' || !Number.isInteger(k) || k > urls.length || 2 * k <= urls.length)
     throw new ReaderFileError(`${place}.k`, 'more than half of the endpoints, at most all')
   return { endpoints: urls, k }
-}
-
-/** One endpoint has one name, however its URL is written: no user, no fragment, no empty query, no dot after the host. */
-function endpointOf(text: string): string {
-  const { protocol, hostname, port, pathname, search } = new URL(text)
-  return `${protocol}//${hostname.replace(/\.$/, '')}:${port}${pathname}${search}`
 }
 
 function url(value: unknown, place: string): string | null {

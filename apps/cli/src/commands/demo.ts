@@ -48,9 +48,11 @@ export async function fraud(context: Context, options: FraudOptions): Promise<nu
   }
 }
 
-/** Caught by the client, recorded by the contract, and the stake is smaller by what was slashed. */
-function isPunished({ caught, slashed, before, after }: Outcome): boolean {
-  return caught && slashed > 0n && before - after >= slashed && after < before
+/** Caught by the client, recorded by the contract, the stake smaller by what was slashed, and what the client bound for it is back with a reward. */
+function isPunished({ caught, slashed, before, after, bonds, reporterAfter, reporterBefore }: Outcome): boolean {
+  const isPaidBack = bonds.back === bonds.sent && reporterAfter - reporterBefore >= bonds.reward
+  const isWorthIt = bonds.sent === 0n || bonds.reward > 0n
+  return caught && slashed > 0n && before - after >= slashed && after < before && isPaidBack && isWorthIt
 }
 
 /** Every receipt is final, nothing found, nothing recorded, nothing lost. */
@@ -66,7 +68,7 @@ function summary(
   outcomes: readonly Outcome[],
   end: { readonly isHonest: boolean; readonly isGood: boolean; readonly seconds: string },
 ): void {
-  const head = ['fault', 'who', 'evidence', 'caught after', 'slashed', 'self-bond', 'reporter']
+  const head = ['fault', 'who', 'evidence', 'caught after', 'slashed', 'self-bond', 'reporter', 'bond back']
   const rows = outcomes.map((one, i) => [
     one.id,
     asked[i]?.who ?? '',
@@ -75,11 +77,12 @@ function summary(
     tokens(one.slashed),
     `${tokens(one.before)} -> ${tokens(one.after)}`,
     `${tokens(one.reporterBefore)} -> ${tokens(one.reporterAfter)}`,
+    one.bonds.sent === 0n ? '-' : `${tokens(one.bonds.back)} of ${tokens(one.bonds.sent)}`,
   ])
   terminal.print()
   terminal.rows(table([head.map((cell) => terminal.style('bold', cell)), ...rows]))
   terminal.print()
-  terminal.print('Amounts in ASY, read from the chain; waiting was done by making blocks.')
+  terminal.print('Amounts in ASY, bonds of cases in coin, read from the chain; waiting was done by making blocks.')
   const good = end.isHonest ? 'Nobody cheated, nothing was found.' : 'All were caught and slashed.'
   for (const { id, troubles } of end.isGood ? [] : outcomes)
     if (troubles.length > 0) terminal.print(`${id}: the client also met ${troubles.join(', ')}`)

@@ -39,6 +39,24 @@ export async function evidence({ faults, cases, folder }: Pick<Reader, 'faults' 
   return found
 }
 
+/** Bonds of a client's cases of one class: what was sent and what came back, wei; rewards of what expired, token units. */
+export type Bonds = { readonly sent: bigint; readonly back: bigint; readonly reward: bigint }
+
+export const noBonds: Bonds = { sent: 0n, back: 0n, reward: 0n }
+
+/** Adds up the cases of one class that came to be. */
+export async function bonds({ cases }: Pick<Reader, 'cases'>, faultClass: number): Promise<Bonds> {
+  let sum = noBonds
+  for (const caseId of await cases.list()) {
+    const state = await cases.load(caseId)
+    if (state?.class !== faultClass || state.stage === 'opening' || state.stage === 'failed') continue
+    const { bond, reward = 0n } = state
+    const back = state.isPaid === true ? { back: sum.back + bond, reward: sum.reward + reward } : {}
+    sum = { ...sum, sent: sum.sent + bond, ...back }
+  }
+  return sum
+}
+
 function accused(fault: Fault.Fault): Pick<Evidence, 'class' | 'subject'> {
   switch (fault.class) {
     case 1:

@@ -29,6 +29,8 @@ export type Outcome = {
   /** ASY of the client's account at the start and at the end. */
   readonly reporterBefore: bigint
   readonly reporterAfter: bigint
+  /** Wei that the client bound in cases, and what of it came back. */
+  readonly bonds: Found.Bonds
   /** Everything that was recorded against the party, this fault included. */
   readonly recorded: readonly Ledger.Recorded[]
   /** Everything that the client holds against anybody. */
@@ -58,6 +60,7 @@ type Act = {
   readonly troubles: Set<string>
   /** Receipts that the client still follows. */
   pending: number
+  bonds: Found.Bonds
 }
 
 /** Real time that one part may take; a client that has not found anything by then does not. */
@@ -115,6 +118,7 @@ async function open(
     return {
       ...{ scenario, party, reader, recorded: [], actedMs: 0, caughtMs: undefined, evidence: undefined },
       ...{ record: undefined, before: undefined, after: undefined, troubles: new Set<string>(), pending: -1 },
+      bonds: Found.noBonds,
       bonded: await Ledger.valueAt(stage, subjectOf(scenario, party), party.operator),
       reporterBefore: await Ledger.tokensOf(stage, reader.account.address),
     }
@@ -154,8 +158,8 @@ function isWaitedFor({ scenario, evidence }: Act): boolean {
   return scenario.anchors !== 'in time' || ((scenario.class === 17 || scenario.class === 18) && evidence !== undefined)
 }
 
-function isRecorded({ record, evidence }: Act): boolean {
-  return record !== undefined && evidence !== undefined
+function isRecorded({ record, evidence, bonds }: Act): boolean {
+  return record !== undefined && evidence !== undefined && bonds.back === bonds.sent
 }
 
 async function call({ stopped }: Playing, act: Act, number: number): Promise<void> {
@@ -239,6 +243,12 @@ async function look({ acts, stage, tell }: Playing, fromBlock: bigint): Promise<
       act.after = await value(record.blockNumber)
       tell(scenario.id, `recorded in block ${record.blockNumber}, ${tokens(record.slashed)} ASY slashed`)
     }
+    const bonds = await Found.bonds(reader, scenario.class)
+    if (bonds.back > act.bonds.back) {
+      const [coin, reward] = [tokens(bonds.back), tokens(bonds.reward)]
+      tell(scenario.id, `nobody answered: the client has its bond of ${coin} coin back, and ${reward} ASY of reward`)
+    }
+    act.bonds = bonds
   }
 }
 
@@ -252,6 +262,7 @@ async function outcome(stage: Stage, act: Act): Promise<Outcome> {
     after: act.after ?? (await Ledger.valueAt(stage, subjectOf(scenario, party), party.operator)),
     reporterBefore: act.reporterBefore,
     reporterAfter: await Ledger.tokensOf(stage, reader.account.address),
+    bonds: await Found.bonds(reader, scenario.class),
     ...{ pending: (await reader.pending.list()).length, troubles: [...act.troubles] },
     evidenceFiles: (await Found.evidence(reader)).map(({ file }) => file),
   }

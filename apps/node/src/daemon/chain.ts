@@ -68,7 +68,8 @@ export function parseEndpoints(text: string): readonly [string, ...string[]] {
   for (const [i, url] of urls.entries())
     if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
       throw new ChainEndpointError(`number ${i + 1} is no http or https URL`)
-  if (new Set(urls).size !== urls.length) throw new ChainEndpointError('one of them is there twice')
+  if (new Set(urls.map(Quorum.endpointOf)).size !== urls.length)
+    throw new ChainEndpointError('one of them is there twice')
   if (urls.length > Quorum.maxEndpoints) throw new ChainEndpointError(`more than ${Quorum.maxEndpoints}`)
   return urls
 }

@@ -117,110 +117,6 @@ describe('cases', () => {
     assert.equal(await Cases.withdrawCredit(court), 0n)
   })
 
-  test('an entry that nobody shows becomes a fault: bond back, reward fetched', async () => {
-    const open = options()
-    // A crash between the note and the bond, and one after the bond.
-    const crashing: Sender.Sender = { ...court.sender, send: async () => Promise.reject(new Error('crash')) }
-    const asked = { logId: log.logId, index: 0n }
-    const crashed = { ...open, court: { ...court, sender: crashing } }
-    await assert.rejects(Cases.challengeEntry(crashed, asked), /crash/)
-    assert.equal((await Cases.follow(open))[0]?.state.stage, 'opening')
-    const late: Sender.Sender = {
-      ...court.sender,
-      send: async (call) => {
-        await court.sender.send(call)
-        throw new Error('crash')
-      },
-    }
-    await assert.rejects(Cases.challengeEntry({ ...open, court: { ...court, sender: late } }, asked), /crash/)
-    const [found] = await Cases.follow(open)
-    assert.equal(found?.state.stage, 'open')
-    const { bond, subject } = (await Cases.challengeEntry(open, asked)).state
-    assert.equal(await CaseCalls.openCases(scene.rpc, court.contracts.faultCases.address, subject), 1n)
-
-    assert.equal((await Cases.follow({ ...open, expire: true }))[0]?.state.stage, 'open')
-    await Evidence.mine(scene, 301)
-    // Without leave to send, nothing is sent.
-    assert.equal((await Cases.follow(open))[0]?.state.stage, 'open')
-    const before = await tokens()
-    const taken = (await scene.rpc.request('evm_snapshot', [])) as string
-    // A crash before and after each of the three transactions.
-    let sent = 0
-    for (const isSent of [false, true, false, true, false, true]) {
-      const ending: Sender.Sender = {
-        ...court.sender,
-        send: async (call) => {
-          if (isSent) await court.sender.send(call)
-          throw new Error('crash')
-        },
-      }
-      await assert.rejects(Cases.follow({ ...open, expire: true, court: { ...court, sender: ending } }), /crash/)
-      if (isSent) sent++
-      const [seen] = await Cases.follow(open)
-      assert.equal(seen?.state.stage, sent === 0 ? 'open' : 'expired')
-      assert.equal(seen?.state.isPaid, undefined)
-    }
-    const silent: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Error('nothing is left to send')) }
-    const [ended] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
-    const reward = (Evidence.staked * 20n) / 100n / 4n
-    assert.deepEqual([ended?.state.stage, ended?.state.reward, ended?.state.isPaid], ['expired', reward, true])
-    assert.equal((await tokens()) - before, reward)
-    const recorded = (of: CaseState) =>
-      CourtCalls.recorded(scene.rpc, court.contracts.faultCourt.address, Fault.faultId(crypto, of))
-    const record = await recorded(ended?.state as CaseState)
-    assert.deepEqual([record?.reporter, record?.reward], [court.sender.address, 0n])
-    assert.equal(await Cases.withdrawCredit(court), 0n)
-
-    // A reorganisation takes everything back; what is not final is looked at again and done again.
-    const { isFinal: _, ...paid } = ended?.state as CaseState
-    assert.equal(await scene.rpc.request('evm_revert', [taken]), true)
-    await open.cases.save(ended?.caseId as string, paid)
-    assert.deepEqual((await Cases.follow(open))[0]?.state, { ...found.state, bond })
-    await Evidence.mine(scene, 1)
-    // Somebody else ends it and fetches the reward for its reporter.
-    const { faultCourt } = court.contracts
-    await Cases.expire({ ...court, sender: scene.sender }, paid)
-    const racing: Sender.Sender = {
-      ...court.sender,
-      send: async (call) => {
-        if (Bytes.equal(call.to as Uint8Array, faultCourt.address) && (await recorded(paid))?.reward !== 0n)
-          await scene.sender.send(call)
-        return court.sender.send(call)
-      },
-    }
-    const [again] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: racing } })
-    assert.deepEqual([again?.state.stage, again?.state.reward, again?.state.isPaid], ['expired', reward, true])
-    assert.equal((await tokens()) - before, reward)
-    assert.equal(await Cases.withdrawCredit(court), 0n)
-    await Evidence.mine(scene, 3)
-    const [final] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
-    assert.deepEqual(final?.state, { ...again?.state, isFinal: true })
-    // And then the chain is not asked any more.
-    const rpc = { ...scene.rpc, request: () => Promise.reject(new Error('asked')) }
-    assert.equal((await Cases.follow({ ...open, court: { ...court, rpc } }))[0]?.state.isFinal, true)
-  })
-
-  test("what a stranger's case brings is the stranger's, and a transaction that nobody knows about is looked for later", async () => {
-    const own = await Evidence.newLog(scene)
-    await Evidence.anchor(scene, own, [random(32), random(32)])
-    const stranger = { ...court, sender: scene.sender }
-    const asked = { logId: own.logId, index: 1n }
-    await Cases.challengeEntry({ ...options(), court: stranger }, asked)
-    // This client comes second: the case is kept in mind, and is another's.
-    const open = options()
-    const second = await Cases.challengeEntry(open, asked)
-    assert.deepEqual(second.state.challenger, scene.sender.address)
-    await Evidence.mine(scene, 301)
-    const lost: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Sender.TransactionLostError('test')) }
-    const [waiting] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
-    assert.equal(waiting?.state.stage, 'open')
-    await Cases.expire(court, second.state)
-    await Evidence.mine(scene, 3)
-    const [over] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
-    assert.deepEqual([over?.state.stage, over?.state.isPaid, over?.state.isFinal], ['expired', undefined, true])
-    assert.ok((await Cases.withdrawCredit(stranger)) > 0n)
-  })
-
   test('slots: open to all, of the order alone, and not used', async () => {
     const open = options()
     const model = await Cases.demandOpening(open, receipt, 6)
@@ -286,6 +182,113 @@ describe('cases', () => {
     await assert.rejects(Cases.seenBefore(court, place), Cases.NoAgeError)
     const at = await Filing.observe(court, young.logId)
     assert.deepEqual(await Cases.seenBefore(court, place), { how: 2, seenAt: at })
+  })
+
+  test('an entry that nobody shows becomes a fault: bond back, reward fetched', async () => {
+    const open = options()
+    const own = await Evidence.newLog(scene)
+    await Evidence.anchor(scene, own, [random(32), random(32)])
+    // A crash between the note and the bond, and one after the bond.
+    const crashing: Sender.Sender = { ...court.sender, send: async () => Promise.reject(new Error('crash')) }
+    const asked = { logId: own.logId, index: 0n }
+    const crashed = { ...open, court: { ...court, sender: crashing } }
+    await assert.rejects(Cases.challengeEntry(crashed, asked), /crash/)
+    assert.equal((await Cases.follow(open))[0]?.state.stage, 'opening')
+    const late: Sender.Sender = {
+      ...court.sender,
+      send: async (call) => {
+        await court.sender.send(call)
+        throw new Error('crash')
+      },
+    }
+    await assert.rejects(Cases.challengeEntry({ ...open, court: { ...court, sender: late } }, asked), /crash/)
+    const [found] = await Cases.follow(open)
+    assert.equal(found?.state.stage, 'open')
+    const { bond, subject } = (await Cases.challengeEntry(open, asked)).state
+    assert.equal(await CaseCalls.openCases(scene.rpc, court.contracts.faultCases.address, subject), 1n)
+
+    assert.equal((await Cases.follow({ ...open, expire: true }))[0]?.state.stage, 'open')
+    await Evidence.mine(scene, 301)
+    // Without leave to send, nothing is sent.
+    assert.equal((await Cases.follow(open))[0]?.state.stage, 'open')
+    const before = await tokens()
+    const taken = (await scene.rpc.request('evm_snapshot', [])) as string
+    // A crash before and after each of the three transactions.
+    let sent = 0
+    for (const isSent of [false, true, false, true, false, true]) {
+      const ending: Sender.Sender = {
+        ...court.sender,
+        send: async (call) => {
+          if (isSent) await court.sender.send(call)
+          throw new Error('crash')
+        },
+      }
+      await assert.rejects(Cases.follow({ ...open, expire: true, court: { ...court, sender: ending } }), /crash/)
+      if (isSent) sent++
+      const [seen] = await Cases.follow(open)
+      assert.equal(seen?.state.stage, sent === 0 ? 'open' : 'expired')
+      assert.equal(seen?.state.isPaid, undefined)
+    }
+    const silent: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Error('nothing is left to send')) }
+    const [ended] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
+    assert.ok(ended !== undefined)
+    const reward = (Evidence.staked * 20n) / 100n / 4n
+    assert.deepEqual([ended.state.stage, ended.state.reward, ended.state.isPaid], ['expired', reward, true])
+    assert.equal((await tokens()) - before, reward)
+    const recorded = (of: CaseState) =>
+      CourtCalls.recorded(scene.rpc, court.contracts.faultCourt.address, Fault.faultId(crypto, of))
+    const record = await recorded(ended.state)
+    assert.deepEqual([record?.reporter, record?.reward], [court.sender.address, 0n])
+    assert.equal(await Cases.withdrawCredit(court), 0n)
+
+    // A reorganisation takes everything back; what is not final is looked at again and done again.
+    const { isFinal: _, ...paid } = ended.state
+    assert.equal(await scene.rpc.request('evm_revert', [taken]), true)
+    await open.cases.save(ended.caseId, paid)
+    assert.deepEqual((await Cases.follow(open))[0]?.state, { ...found.state, bond })
+    await Evidence.mine(scene, 1)
+    // Somebody else ends it and fetches the reward for its reporter.
+    const { faultCourt } = court.contracts
+    await Cases.expire({ ...court, sender: scene.sender }, paid)
+    const racing: Sender.Sender = {
+      ...court.sender,
+      send: async (call) => {
+        if (Bytes.equal(call.to as Uint8Array, faultCourt.address) && (await recorded(paid))?.reward !== 0n)
+          await scene.sender.send(call)
+        return court.sender.send(call)
+      },
+    }
+    const [again] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: racing } })
+    assert.deepEqual([again?.state.stage, again?.state.reward, again?.state.isPaid], ['expired', reward, true])
+    assert.equal((await tokens()) - before, reward)
+    assert.equal(await Cases.withdrawCredit(court), 0n)
+    await Evidence.mine(scene, 3)
+    const [final] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: silent } })
+    assert.deepEqual(final?.state, { ...again?.state, isFinal: true })
+    // And then the chain is not asked any more.
+    const rpc = { ...scene.rpc, request: () => Promise.reject(new Error('asked')) }
+    assert.equal((await Cases.follow({ ...open, court: { ...court, rpc } }))[0]?.state.isFinal, true)
+  })
+
+  test("what a stranger's case brings is the stranger's, and a transaction that nobody knows about is looked for later", async () => {
+    const own = await Evidence.newLog(scene)
+    await Evidence.anchor(scene, own, [random(32), random(32)])
+    const stranger = { ...court, sender: scene.sender }
+    const asked = { logId: own.logId, index: 1n }
+    await Cases.challengeEntry({ ...options(), court: stranger }, asked)
+    // This client comes second: the case is kept in mind, and is another's.
+    const open = options()
+    const second = await Cases.challengeEntry(open, asked)
+    assert.deepEqual(second.state.challenger, scene.sender.address)
+    await Evidence.mine(scene, 301)
+    const lost: Sender.Sender = { ...court.sender, send: () => Promise.reject(new Sender.TransactionLostError('test')) }
+    const [waiting] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
+    assert.equal(waiting?.state.stage, 'open')
+    await Cases.expire(court, second.state)
+    await Evidence.mine(scene, 3)
+    const [over] = await Cases.follow({ ...open, expire: true, court: { ...court, sender: lost } })
+    assert.deepEqual([over?.state.stage, over?.state.isPaid, over?.state.isFinal], ['expired', undefined, true])
+    assert.ok((await Cases.withdrawCredit(stranger)) > 0n)
   })
 
   /** An event that nobody emitted. */

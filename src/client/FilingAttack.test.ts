@@ -1,0 +1,148 @@
+/** What an endpoint that lies, or fails for one file only, wanted from a reporter and does not get: evidence that is never filed. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
+import { abi } from '../chain/generated/FaultCourt.ts'
+import * as Rpc from '../chain/Rpc.ts'
+import * as Sender from '../chain/Sender.ts'
+import { createP256Signer } from '../crypto/noble.ts'
+import { crypto } from '../crypto/node.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import * as Fault from '../protocol/Fault.ts'
+import * as Head from '../protocol/Head.ts'
+import type { Court } from './Court.ts'
+import * as Filing from './Filing.ts'
+import { memoryFaultStore } from './Stores.ts'
+
+const filled = (length: number, byte: number) => new Uint8Array(length).fill(byte)
+const contract = (byte: number) => ({ address: filled(20, byte), codeHash: filled(32, byte) })
+const registry = filled(20, 9)
+const signer = createP256Signer(filled(32, 7))
+const idOf = (file: Uint8Array) => Bytes.toHex(crypto.sha256(file))
+
+/** Two heads in one place. */
+async function twoHeads(sequence: bigint, change: Partial<Head.Head> = {}, modeBits = 0): Promise<Uint8Array> {
+  const head = {
+    ...{ chainId: 7n, registry, nodeId: filled(32, 1), keyEpoch: 0, sequence, previous: filled(32, 2) },
+    ...{ modeBits: 0, flags: 0, claimsRoot: filled(32, 3), ...change },
+  }
+  const [headA, headB] = [Head.serialize(head), Head.serialize({ ...head, claimsRoot: filled(32, 4) })]
+  for (const one of [headA, headB]) one[105] = modeBits
+  const sign = (bytes: Uint8Array) => Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, bytes))
+  const signatures = { signatureA: await sign(headA), signatureB: await sign(headB) }
+  return Fault.serialize({ class: 1, evidence: { headA, headB, ...signatures, publicKey: signer.publicKey } })
+}
+
+/** A court in memory that knows of nothing; `trial` answers for the call that is tried before it is committed to. */
+function courtWith(trial: (callData: Uint8Array) => void) {
+  const committed = new Set<string>()
+  const rpc: Rpc.Rpc = {
+    chainId: 7n,
+    assertChain: async () => {},
+    request: async (method, params = []) => {
+      if (method === 'eth_blockNumber') return '0x64'
+      assert.equal(method, 'eth_call')
+      const { functionName, args } = decodeFunctionData({ abi, data: (params[0] as { data: `0x${string}` }).data })
+      const answers: Readonly<Record<string, unknown>> = {
+        getFault: [`0x${'00'.repeat(20)}`, 0n, 0],
+        committedFrom: committed.has(String(args?.[0])) ? 1_000n : 0n,
+        fixedWindows: [600, 14_400],
+      }
+      return encodeFunctionResult({ abi: abi as Abi, functionName, result: answers[functionName] as never })
+    },
+  }
+  const sender: Sender.Sender = {
+    address: filled(20, 5),
+    close: () => {},
+    call: async ({ data }) => {
+      trial(data)
+      return new Uint8Array(0)
+    },
+    send: async ({ data }) => {
+      const { functionName, args } = decodeFunctionData({ abi, data: Bytes.to0x(data) as `0x${string}` })
+      assert.equal(functionName, 'commit')
+      committed.add(String(args?.[0]))
+      return { transactionHash: '0x', blockNumber: 1n, gasUsed: 0n }
+    },
+  }
+  const court: Court = {
+    ...{ chainId: 7n, anchorLog: filled(20, 8), nodeRegistry: registry, rpc, sender },
+    contracts: { stakeManager: contract(1), faultCourt: contract(2), faultCases: contract(3) },
+  }
+  return { court, committed }
+}
+
+async function storeWith(files: readonly Uint8Array[]) {
+  const faults = memoryFaultStore()
+  for (const file of files) await faults.save(idOf(file), file)
+  return faults
+}
+
+const refusing = (errorName: string) => () => {
+  throw new Sender.CallRevertedError('execution reverted', { errorName, args: [] })
+}
+const random = (length: number) => filled(length, 6)
+
+describe('filing through an endpoint that is no friend', () => {
+  test('one file that cannot be tried does not hold back the others, and its error is told', async () => {
+    const files = [await twoHeads(1n), await twoHeads(2n), await twoHeads(3n)]
+    const faults = await storeWith(files)
+    const parts = Fault.parse(files[0] as Uint8Array)
+    assert.ok(parts.class === 1)
+    const poison = Bytes.toHex(parts.evidence.headA)
+    const { court, committed } = courtWith((callData) => {
+      if (Bytes.toHex(callData).includes(poison))
+        throw new Rpc.RequestError('rpc-refused', 'eth_call', 'request entity too large')
+    })
+    await assert.rejects(Filing.advance({ crypto, court, faults, random }), { code: 'rpc-refused' })
+    assert.equal(committed.size, 2)
+    const stages = await Promise.all(files.map(async (file) => (await faults.load(idOf(file)))?.filing?.stage))
+    assert.deepEqual(stages, [undefined, 'committed', 'committed'])
+  })
+
+  test('an endpoint that is away is not asked about every file', async () => {
+    const faults = await storeWith(await Promise.all(Array.from({ length: 30 }, (_, i) => twoHeads(BigInt(i + 1)))))
+    let asked = 0
+    const { court } = courtWith(() => {
+      asked++
+      throw new Rpc.RequestError('rpc-unreachable', 'eth_call', '')
+    })
+    await assert.rejects(Filing.advance({ crypto, court, faults, random }), { code: 'rpc-unreachable' })
+    assert.ok(asked <= 8, String(asked))
+  })
+
+  test('evidence that holds is not given up because the endpoint says that its bytes are wrong', async () => {
+    for (const errorName of ['BadSignature', 'SameHead', 'FieldsDiffer', 'MalformedHead', 'ForeignHead']) {
+      // Unknown bits are no way out.
+      const file = await twoHeads(1n, {}, 0x80)
+      const faults = await storeWith([file])
+      const { court } = courtWith(refusing(errorName))
+      const [one] = (await Filing.advance({ crypto, court, faults, random })).faults
+      assert.deepEqual([one?.stage, one?.reason, one?.waits], ['refused', errorName, 'court'], errorName)
+      assert.equal((await faults.list('open')).length, 1)
+      const honest = courtWith(() => {})
+      const [later] = (await Filing.advance({ crypto, court: honest.court, faults, random })).faults
+      assert.equal(later?.stage, 'committed')
+    }
+  })
+
+  test('what its own bytes refute is given up at once', async () => {
+    const parsed = Fault.parse(await twoHeads(1n))
+    assert.ok(parsed.class === 1)
+    const { signatureA } = parsed.evidence
+    const bent = Fault.serialize({ class: 1, evidence: { ...parsed.evidence, signatureB: signatureA } })
+    const elsewhere = [await twoHeads(1n, { chainId: 8n }), await twoHeads(1n, { registry: filled(20, 1) })]
+    for (const [file, errorName] of [
+      [bent, 'BadSignature'],
+      [elsewhere[0] as Uint8Array, 'ForeignHead'],
+      [elsewhere[1] as Uint8Array, 'ForeignHead'],
+    ] as const) {
+      const faults = await storeWith([file])
+      const [one] = (await Filing.advance({ crypto, court: courtWith(refusing(errorName)).court, faults, random }))
+        .faults
+      assert.deepEqual([one?.stage, one?.reason, one?.waits], ['refused', errorName, undefined])
+      assert.equal((await faults.list('open')).length, 0)
+    }
+  })
+})

@@ -1,0 +1,64 @@
+/** regressions.test.ts - schedules that once convicted an honest operator, as short as they could be made. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import * as Schedule from './Schedule.ts'
+
+type Unseeded<E = Schedule.Event> = E extends unknown ? Omit<E, 'seed'> : never
+const start: Unseeded = { what: 'start' }
+const call = (count: number): Unseeded => ({ what: 'call', count, isBad: false })
+const tick = (count: number): Unseeded => ({ what: 'tick', count })
+const rpc = (is: 'good' | 'low-number' | 'other-steps'): Unseeded => ({ what: 'rpc', is })
+
+const cases: readonly { readonly name: string; readonly logs?: number; readonly events: readonly Unseeded[] }[] = [
+  {
+    name: 'a restored node under a new log, after the one that remembered its key was lost (F1, F13)',
+    events: [
+      ...[start, { what: 'back-up', role: 'node' } as const, call(2), { what: 'lose', role: 'log' } as const, start],
+      ...[{ what: 'restore', role: 'node' } as const, start, call(3)],
+    ],
+  },
+  {
+    name: 'a restored node on a chain that began anew (F1, F13)',
+    events: [
+      ...[start, { what: 'back-up', role: 'node' } as const, call(2), tick(2), { what: 'wipe' } as const, start],
+      ...[{ what: 'restore', role: 'node' } as const, start, call(3)],
+    ],
+  },
+  {
+    name: 'a mirror that falls silent right after a pledge (F4)',
+    logs: 2,
+    events: [start, call(1), { what: 'silence', slot: 0, on: true }, call(2), tick(26)],
+  },
+  {
+    name: 'an endpoint that calls a low number the newest, once (F4, missing)',
+    events: [start, call(2), tick(30), rpc('low-number'), call(4), rpc('good'), tick(40)],
+  },
+  {
+    name: 'an endpoint that shows other anchored roots, once (F4)',
+    events: [start, call(4), tick(4), rpc('other-steps'), call(2), tick(4), rpc('good'), tick(26)],
+  },
+  {
+    name: "a reorganisation that takes the log's registration back (F4)",
+    events: [start, call(2), { what: 'reorganise', depth: 4 }, tick(27)],
+  },
+  {
+    name: 'a restored log whose mirror holds heads of a key that is registered no more (F4)',
+    events: [
+      ...[start, { what: 'back-up', role: 'log' } as const, call(2), { what: 'reorganise', depth: 17 } as const],
+      ...[{ what: 'restore', role: 'log' } as const, tick(25)],
+    ],
+  },
+]
+
+describe('an honest operator suffers nothing from', () => {
+  for (const { name, logs = 1, events } of cases) {
+    test(name, async () => {
+      for (let seed = 1; seed <= 4; seed++) {
+        const seeded = events.map((event, i) => ({ ...event, seed: seed * 1_000 + i })) as Schedule.Event[]
+        const { unjust, report } = await Schedule.run({ seed, logs, bounds: 'within', events: seeded })
+        assert.deepEqual(unjust, [], `seed ${seed}`)
+        assert.ok((report.pledges ?? 0) > 0)
+      }
+    })
+  }
+})
