@@ -45,11 +45,7 @@ contract TimelockAttacksTest is CourtFixture {
         VM.assertEq(new AssayTimelock(3 days, proposers, proposers).getMinDelay(), 3 days, "longer");
     }
 
-    function _batch()
-        private
-        view
-        returns (address[] memory targets, uint256[] memory values, bytes[] memory calls)
-    {
+    function _batch() private view returns (address[] memory targets, uint256[] memory values, bytes[] memory calls) {
         IFaultCourt.Penalties memory p = _penalties();
         p.twoHeads = 0;
         targets = new address[](2);

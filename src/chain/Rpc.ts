@@ -194,7 +194,7 @@ export async function readWords(
     assertCode(contract, account.codeHash)
     const { storageRoot } = account
     return proofs.words.map(({ proof }, i) => {
-      const word = StateProof.verifyStorageOrZero(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof })
+      const word = StateProof.verifyWord(crypto, { storageRoot, slot: slots[i] as Uint8Array, proof })
       return Bytes.toBigInt(word) === 0n ? undefined : word
     })
   })
@@ -355,7 +355,7 @@ function presenceIn(
     asProof(() => {
       const storageRoot = storageRootOf(crypto, { stateRoot: header.stateRoot, address, proof: account })
       if (storageRoot === undefined) return
-      const shown = StateProof.verifyStorageOrZero(crypto, { storageRoot, slot, proof: word.proof })
+      const shown = StateProof.verifyWord(crypto, { storageRoot, slot, proof: word.proof })
       if (Bytes.toBigInt(shown) !== 0n) throw new LieError('rpc-proof', ['A word that is there is said to be zero'])
     })
     throw new NotOnChainError(what)

@@ -98,6 +98,25 @@ export function verifyStorageOrZero(
 }
 
 /**
+ * Reads one storage word that may be zero, from a reader's own endpoint: as `verifyStorageOrZero`, and a leaf that holds zero is a
+ * zero too. Ethereum's tries have no such leaf, those of some development chains keep one for every word that was ever written;
+ * it is under the root like any other, so it shows what it says. No bundle may hold one.
+ *
+ * Throws: `Bytes.LengthError`, `StateProof.ProofError`.
+ */
+export function verifyWord(
+  crypto: Crypto,
+  subject: { readonly storageRoot: Hash; readonly slot: Uint8Array; readonly proof: Proof },
+  known: KnownNodes = [],
+): Uint8Array {
+  Bytes.assertLength(subject.slot, 32, 'Storage slot')
+  const path = crypto.keccak256(subject.slot)
+  const end = walk(crypto, { root: subject.storageRoot, path, proof: subject.proof }, known)
+  const isZero = 'absent' in end || (end.value.length === 1 && end.value[0] === 0x80)
+  return isZero ? new Uint8Array(32) : wordOf(end.value)
+}
+
+/**
  * Walks a proof along a path of 32 bytes (64 nibbles) and returns the leaf's value as it stands in the trie.
  *
  * Throws: `Bytes.LengthError`, `StateProof.ProofError`; `proof-absent` also for a good proof that there is no value.

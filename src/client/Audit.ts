@@ -26,8 +26,10 @@ export type Outcome = {
 export type Memory = {
   /** Covered before the deadline, or looked for traces of lateness already. */
   isTimeJudged?: boolean
-  /** The right leaf was seen under an anchored root. */
+  /** The right leaf was seen under an anchored root; looked at once more when no reorganisation can excuse another one. */
   isRight?: boolean
+  /** After the deadline and the grace the leaf was not covered, when this was last looked at. */
+  isMissing?: boolean
 }
 
 /** Writes down a log's head on the chain; returns the block. */
@@ -40,13 +42,18 @@ export async function look(parts: Parts, log: Log, promised: Promised, memory: M
   const pledge = Pledge.parse(promised.pledge)
   const { head, record } = log
   const deadline = pledge.issuedAtBlock + record.pledgeBlocks
-  if (head.size <= pledge.leafIndex) return { faults: await overdue(parts, log, promised, deadline), state: 'open' }
+  memory.isMissing = false
+  if (head.size <= pledge.leafIndex) {
+    const faults = await overdue(parts, log, promised, deadline)
+    memory.isMissing = faults.some((fault) => fault.class === 4 && fault.evidence.missing)
+    return { faults, state: 'open' }
+  }
   const faults: Fault.Fault[] = []
   if (memory.isTimeJudged !== true) {
     if (head.block > deadline) faults.push(...(await traces(parts, promised, pledge, deadline)))
     memory.isTimeJudged = true
   }
-  if (memory.isRight === true) return { faults, state: 'kept' }
+  if (memory.isRight === true && head.block <= deadline) return { faults, state: 'kept' }
   const leaf = await unlessWithheld(log.tiles.leaf(head, pledge.leafIndex))
   if (leaf === undefined) return { faults, state: 'withheld' }
   if (!Bytes.equal(leaf.leafHash, pledge.leafHash)) faults.push(wrongLeaf(log, promised, leaf))

@@ -212,7 +212,9 @@ async function assertWithinLimit(options: Options, caseId: string, bond: bigint)
   let spent = 0n
   for (const id of await options.cases.list()) {
     const state = id === caseId ? undefined : await options.cases.load(id)
-    if (state?.stage === 'open' || state?.stage === 'opening') spent += state.bond
+    // A case that another was first to open binds the other's coin.
+    if (state === undefined || !Bytes.equal(state.challenger, options.court.sender.address)) continue
+    if (state.stage === 'open' || state.stage === 'opening') spent += state.bond
   }
   if (spent + bond > limit) throw new SpendLimitError(limit, spent, bond)
 }

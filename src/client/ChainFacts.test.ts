@@ -39,11 +39,11 @@ const fieldNames = [
 const integers = ['difficulty', 'number', 'gasLimit', 'gasUsed', 'timestamp', 'baseFeePerGas']
 
 /** `hides`: says zero of every word, with the true proof; `drops`: and gives no proof at all; `made`: the contracts are there. */
-async function endpoint(lie: 'none' | 'hides' | 'drops', isMade = true): Promise<Rpc.Rpc> {
+async function endpoint(lie: 'none' | 'hides' | 'drops', isMade = true, words = stored): Promise<Rpc.Rpc> {
   const storages = new Map<string, Map<string, Uint8Array>>()
-  for (const [{ address }, slots, words] of stored) {
+  for (const [{ address }, slots, values] of words) {
     const storage = storages.get(Bytes.toHex(address)) ?? new Map<string, Uint8Array>()
-    for (const [i, slot] of slots.entries()) storage.set(Bytes.toHex(slot), words[i] as Uint8Array)
+    for (const [i, slot] of slots.entries()) storage.set(Bytes.toHex(slot), values[i] as Uint8Array)
     storages.set(Bytes.toHex(address), storage)
   }
   const all = [nodeRegistry, anchorLog, ...Object.values(stake)]
@@ -136,6 +136,13 @@ describe('what is not there', () => {
     const chain = ChainAccess.overRpc(crypto, await endpoint('none', false), anchors)
     await assert.rejects(chain.piece({ nodeId, keyEpoch: 0 }), Rpc.NotOnChainError)
     assert.equal(await chain.keyRecord({ nodeId, keyEpoch: 0 }), undefined)
+  })
+
+  test('a word whose leaf holds zero, as development chains keep it, is a zero', async () => {
+    const kept = [anchorLog, Layout.stepSlots(crypto, logId, 9n), [word(0n), word(0n)]] as const
+    const chain = ChainAccess.overRpc(crypto, await endpoint('none', true, [...stored, kept]), anchors)
+    assert.equal(await chain.step(logId, 9n), undefined)
+    assert.equal((await chain.logRecord(logId))?.pledgeBlocks, 600n)
   })
 
   test('a log that has anchored nothing has size 0', async () => {

@@ -105,7 +105,7 @@ export async function knownTo(crypto: Crypto, chain: ChainAccess, fault: Fault.F
 }
 
 /** Says whether a key is the registered one of a node, under a role; ended or not, because a signature has no time. */
-async function isRegistered(
+export async function isRegistered(
   crypto: Crypto,
   chain: ChainAccess,
   signer: ReturnType<typeof WatchOfNode.signerOf>,

@@ -356,7 +356,7 @@ export async function fetchWithToken(
   })
   const response = await HttpBody.reach(asked)
   if (!response.ok) {
-    await response.body?.cancel()
+    await HttpBody.discard(response)
     return undefined
   }
   return HttpBody.readAll(response, Wire.maxLeavesBytes)

@@ -86,7 +86,7 @@ async function fetchSigned({ fetch, baseUrl }: Parts): Promise<Heartbeat.Signed>
   const url = new URL('/v1/heartbeat', baseUrl)
   const response = await HttpBody.reach(fetch(url, { redirect: 'error', signal: AbortSignal.timeout(timeoutMs) }))
   if (!response.ok) {
-    await response.body?.cancel()
+    await HttpBody.discard(response)
     throw new NoHeartbeatError(`status ${response.status}`)
   }
   const text = await HttpBody.readText(response, maxBytes)

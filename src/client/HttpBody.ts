@@ -43,6 +43,11 @@ export async function readAll(response: Response, maxBytes: number): Promise<Uin
   return Bytes.concat(...parts)
 }
 
+/** Gives an answer up that is not wanted: also one that breaks off at that moment. */
+export async function discard(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => {})
+}
+
 /** The whole body as text; throws `HttpBody.TooLargeError`, `Bytes.EncodingError`. */
 export async function readText(response: Response, maxBytes: number): Promise<string> {
   return Bytes.toUtf8(await readAll(response, maxBytes))

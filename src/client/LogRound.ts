@@ -43,6 +43,14 @@ export type Log = {
 
 /** Most signed states compared with the anchored ones in one round; the others follow in the next. */
 const maxCompared = 64
+/** Blocks after which a state is compared once more: a reorganisation may have put another one in the place of the anchored one. */
+const lastingBlocks = 64n
+const forGood = 2n ** 64n
+/** Most places that a log may withhold before the rest waits for the next round. */
+const maxWithheld = 4
+
+/** The block in which each state was compared; of this process. */
+export type Settled = Map<string, bigint>
 
 /** The log, if the chain shows it as registered with this key; throws `UnavailableError`s of the chain. */
 export async function open(parts: Parts, named: Named): Promise<Log | undefined> {
@@ -57,29 +65,35 @@ export async function open(parts: Parts, named: Named): Promise<Log | undefined>
 /**
  * Compares what the log was seen to sign with what it anchored; remembers in `settled` what can no longer differ.
  *
- * - `settled`: names of states that were compared, of this process
+ * - `settled`: what was compared when; each state is compared twice
  */
-export async function compare(parts: Parts, log: Log, settled: Set<string>): Promise<WatchOfLog.Contradiction[]> {
+export async function compare(parts: Parts, log: Log, settled: Settled): Promise<WatchOfLog.Contradiction[]> {
   const { crypto, chain, store } = parts
   const { speaker, head } = log
   const found: WatchOfLog.Contradiction[] = []
   let compared = 0
   const nameOf = (kind: string, number: bigint) => `${Bytes.toHex(speaker.logId)}/${kind}/${number}`
-  const isNew = (name: string) => !settled.has(name) && ++compared <= maxCompared
+  let withheld = 0
+  const isNew = (name: string) => {
+    const before = settled.get(name)
+    return (before === undefined || head.block >= before + lastingBlocks) && ++compared <= maxCompared
+  }
+  const settle = (name: string) => settled.set(name, settled.has(name) ? forGood : head.block)
   for (const size of await WatchOfLog.sizes(crypto, store, speaker)) {
     if (size > head.size || !isNew(nameOf('size', size))) continue
     const step = await chain.step(speaker.logId, size)
     // A size that the chain passed over is compared leaf by leaf, below.
     if (step !== undefined)
       found.push(...(await WatchOfLog.againstAnchored(crypto, store, speaker, { size, root: step.root })))
-    settled.add(nameOf('size', size))
+    settle(nameOf('size', size))
   }
   for (const index of await WatchOfLog.indices(crypto, store, speaker)) {
     if (index >= head.size || !isNew(nameOf('place', index))) continue
     const leaf = await unlessWithheld(log.tiles.leaf(head, index))
+    if (leaf === undefined && ++withheld < maxWithheld) continue
     if (leaf === undefined) break
     found.push(...(await WatchOfLog.againstAnchored(crypto, store, speaker, { ...head, leaves: [leaf] })))
-    settled.add(nameOf('place', index))
+    settle(nameOf('place', index))
   }
   return found
 }

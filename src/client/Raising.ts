@@ -73,7 +73,7 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
     .fetch(url, { redirect: 'error', signal: AbortSignal.timeout(besideTimeoutMs) })
     .catch(() => undefined)
   if (response === undefined || !response.ok) {
-    await response?.body?.cancel()
+    if (response !== undefined) await HttpBody.discard(response)
     return undefined
   }
   const proof = parseProof(await HttpBody.readText(response, maxProofBytes))

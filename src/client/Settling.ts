@@ -127,7 +127,7 @@ async function listed(fetch: typeof globalThis.fetch, folderUrl: string): Promis
       fetch(url, { redirect: 'error', signal: AbortSignal.timeout(besideTimeoutMs) }),
     )
     if (!response.ok) {
-      await response.body?.cancel()
+      await HttpBody.discard(response)
       return []
     }
     const { checkpoints } = JSON.parse(await HttpBody.readText(response, maxBytes)) as {

@@ -20,8 +20,11 @@ export type Suspicions = {
   judge(): Promise<readonly string[]>
   /** Files that may concern a receipt's keys, with what the chain says about them; at most `limit`. */
   about(keys: Keys, limit: number): Promise<{ readonly files: readonly Uint8Array[]; readonly known: Evidence.Known }>
-  /** Which files show that a promise is broken for good: another leaf, a false entry, missing. `pledge`: 224 bytes. */
-  breaking(): Promise<(pledge: Uint8Array) => readonly string[]>
+  /**
+   * Which files show that a promise is broken for good: another leaf, a false entry, or, of one that is missing itself, missing.
+   * `pledge`: 224 bytes.
+   */
+  breaking(): Promise<(pledge: Uint8Array, isMissing: boolean) => readonly string[]>
 }
 
 /** Whose faults concern a receipt: public keys of 64 bytes, the log's identifier. */
@@ -29,6 +32,7 @@ export type Keys = {
   readonly node: Uint8Array
   readonly log?: Uint8Array | undefined
   readonly logId?: Uint8Array | undefined
+  readonly cosigners?: readonly Uint8Array[]
 }
 
 type Parts = {
@@ -40,6 +44,10 @@ type Parts = {
 
 /** Blocks whose pledges share a file of class 4: FaultCourt counts them by such windows too. */
 const windowBlocks = 100n
+/** Files against one node: the first ends it. */
+const maxOfNode = 16
+/** Files against one log: each broken promise has its own, so that it can be closed. */
+const maxOfLog = 1_000
 
 /** Opens the suspicions of one client. */
 export function create(parts: Parts): Suspicions {
@@ -69,12 +77,20 @@ export function create(parts: Parts): Suspicions {
     return false
   }
 
+  /** Whoever is accused so often loses nothing more by the next file, and each takes room here and coin to file. */
+  async function isEnough(fault: Fault.Fault): Promise<boolean> {
+    let count = 0
+    const accused = accusedOf(fault)
+    for (const [, one] of await all()) if (accusedOf(one.fault) === accused) count++
+    return count >= (fault.class === 1 || fault.class === 13 ? maxOfNode : maxOfLog)
+  }
+
   /** The name of the file that a suspicion became, if it became one. */
   async function judgeOne(name: string): Promise<string | undefined> {
     const file = await store.get('suspicions', name)
     if (chain === undefined || file === undefined) return undefined
     const fault = parse(file)
-    const isNew = fault !== undefined && !(await isShown(subjectOf(fault)))
+    const isNew = fault !== undefined && !(await isShown(subjectOf(fault))) && !(await isEnough(fault))
     const judged = isNew ? await accepted(crypto, chain, fault) : undefined
     const id = Bytes.toHex(crypto.sha256(file))
     if (fault !== undefined && judged !== undefined) {
@@ -86,16 +102,17 @@ export function create(parts: Parts): Suspicions {
     return judged === undefined ? undefined : id
   }
 
-  async function knownTo(id: string, fault: Fault.Fault): Promise<Evidence.Known | undefined> {
-    if (knowns.has(id) || chain === undefined) return knowns.get(id)
+  /** Without an answer from the chain, and when it is `away`, a file shows only what it shows by itself. */
+  async function knownTo(id: string, fault: Fault.Fault, away: { is: boolean }): Promise<Evidence.Known | undefined> {
+    if (knowns.has(id) || chain === undefined || away.is) return knowns.get(id)
     try {
       const known = await Evidence.knownTo(crypto, chain, fault)
       if (known !== undefined) knowns.set(id, known)
       return known
     } catch (error) {
-      // Without an answer from the chain the file shows only what it shows by itself.
-      if (BaseError.isInstance(error)) return undefined
-      throw error
+      if (!BaseError.isInstance(error)) throw error
+      away.is = true
+      return undefined
     }
   }
 
@@ -122,14 +139,24 @@ export function create(parts: Parts): Suspicions {
       return made
     },
     async about(keys, limit) {
-      const concerned = [...(await all())].filter(([, { fault }]) => concerns(fault, keys)).slice(0, limit)
-      const known: Evidence.Known[] = []
-      for (const [id, { fault }] of concerned) known.push((await knownTo(id, fault)) ?? Evidence.nothing)
-      return { files: concerned.map(([, { file }]) => file), known: Evidence.all(known) }
+      const concerned = [...(await all())].filter(([, { fault }]) => concerns(fault, keys))
+      const away = { is: false }
+      const holding: { file: Uint8Array; known: Evidence.Known }[] = []
+      const others: typeof holding = []
+      // Files that show nothing any more, such as lateness that was made up for, must not take the places of those that do.
+      for (const [id, { file, fault }] of concerned) {
+        const known = (await knownTo(id, fault, away)) ?? Evidence.nothing
+        const isFirst = concerned.length <= limit || (await holds(crypto, fault, known))
+        ;(isFirst ? holding : others).push({ file, known })
+        if (holding.length === limit) break
+      }
+      const chosen = [...holding, ...others].slice(0, limit)
+      return { files: chosen.map(({ file }) => file), known: Evidence.all(chosen.map(({ known }) => known)) }
     },
     async breaking() {
       const known = [...(await all())]
-      return (pledge) => known.filter(([, { fault }]) => breaks(fault, pledge)).map(([id]) => id)
+      return (pledge, isMissing) =>
+        known.filter(([, { fault }]) => breaks(fault, pledge) && (fault.class !== 4 || isMissing)).map(([id]) => id)
     },
   }
 }
@@ -140,6 +167,16 @@ async function accepted(crypto: Crypto, chain: ChainAccess, fault: Fault.Fault) 
     return await Evidence.judge(crypto, chain, fault)
   } catch (error) {
     if (error instanceof Fault.FaultRefusedError) return undefined
+    throw error
+  }
+}
+
+async function holds(crypto: Crypto, fault: Fault.Fault, { anchored, terms }: Evidence.Known): Promise<boolean> {
+  try {
+    await Fault.judge(crypto, fault, anchored, terms)
+    return true
+  } catch (error) {
+    if (error instanceof Fault.FaultRefusedError) return false
     throw error
   }
 }
@@ -178,7 +215,25 @@ function subjectOf(fault: Fault.Fault): string {
   }
 }
 
-function concerns(fault: Fault.Fault, { node, log, logId }: Keys): boolean {
+/** Who pays for a fault: a node, a log, or the node of a witness. */
+function accusedOf(fault: Fault.Fault): string {
+  const hex = Bytes.toHex
+  switch (fault.class) {
+    case 1:
+    case 13:
+      return `node/${hex(fault.evidence.headB.subarray(29, 61))}`
+    case 2:
+    case 5:
+      return `log/${hex(fault.evidence.logId)}`
+    case 3:
+    case 4:
+      return `log/${hex(Pledge.parse(fault.evidence.pledge).logId)}`
+    case 6:
+      return `witness/${hex(fault.evidence.nodeId)}`
+  }
+}
+
+function concerns(fault: Fault.Fault, { node, log, logId, cosigners }: Keys): boolean {
   switch (fault.class) {
     case 1:
     case 13:
@@ -190,7 +245,7 @@ function concerns(fault: Fault.Fault, { node, log, logId }: Keys): boolean {
     case 5:
       return logId !== undefined && Bytes.equal(fault.evidence.logId, logId)
     case 6:
-      return true
+      return (cosigners ?? []).some((key) => Bytes.equal(key, fault.evidence.publicKey))
   }
 }
 

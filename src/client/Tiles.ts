@@ -5,6 +5,7 @@
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto, Hash } from '../protocol/Crypto.ts'
 import { BaseError, UnavailableError } from '../protocol/errors.ts'
+import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Merkle from '../protocol/Merkle.ts'
 import * as TileHashes from '../protocol/TileHashes.ts'
 import { besideTimeoutMs } from './Exchange.ts'
@@ -24,6 +25,8 @@ export type Tiles = {
   consistency(from: State, to: State): Promise<readonly Hash[]>
   /** The entries beside an index, by index; nothing about them is shown. Throws `Tiles.WithheldError`. */
   entries(state: State, index: bigint): Promise<ReadonlyMap<bigint, Uint8Array>>
+  /** The same, every one of them shown to be the entry of its leaf in the state. Throws `Tiles.WithheldError`. */
+  provenEntries(state: State, index: bigint): Promise<ReadonlyMap<bigint, Uint8Array>>
   /** The published checkpoint note. Throws `Tiles.WithheldError`. */
   checkpoint(): Promise<Uint8Array>
 }
@@ -63,7 +66,7 @@ export function create(parts: {
         parts.fetch(url, { redirect: 'error', signal: AbortSignal.timeout(besideTimeoutMs) }),
       )
       if (response.ok) return await HttpBody.readAll(response, maxBytes)
-      await response.body?.cancel()
+      await HttpBody.discard(response)
     } catch (error) {
       if (!BaseError.isInstance(error)) throw error
     }
@@ -77,14 +80,15 @@ export function create(parts: {
   }
 
   const hashes =
-    (size: bigint): TileHashes.Read =>
+    (size: bigint, own?: { readonly number: bigint; readonly leaves: Uint8Array }): TileHashes.Read =>
     async (height, index) => {
       const level = Math.floor(height / 8)
       const row = BigInt(height % 8)
       const first = index << row
       const count = size >> BigInt(8 * level)
       const number = first >> 8n
-      const bytes = await tile(level, number, widthOf(count, number), tileBytes)
+      const isOwn = level === 0 && number === own?.number
+      const bytes = isOwn ? own.leaves : await tile(level, number, widthOf(count, number), tileBytes)
       const offset = Number(first & 255n) * 32
       const end = offset + 32 * (1 << Number(row))
       if (bytes.length < end) throw new WithheldError()
@@ -93,6 +97,12 @@ export function create(parts: {
       )
       return Merkle.root(crypto, nodes)
     }
+
+  async function entries({ size }: State, index: bigint): Promise<Map<bigint, Uint8Array>> {
+    const number = index >> 8n
+    const bytes = await tile('entries', number, widthOf(size, number), bundleBytes)
+    return new Map(split(bytes).map((entry, i) => [(number << 8n) + BigInt(i), entry]))
+  }
 
   return {
     async leaf({ size, root }, index) {
@@ -118,10 +128,23 @@ export function create(parts: {
       withheldUnless(() => Merkle.verifyConsistency(crypto, { size1, root1: from.root, size2, root2: to.root, proof }))
       return proof
     },
-    async entries({ size }, index) {
+    entries,
+    async provenEntries(state, index) {
+      const { size, root } = state
       const number = index >> 8n
-      const bytes = await tile('entries', number, widthOf(size, number), bundleBytes)
-      return new Map(split(bytes).map((entry, i) => [(number << 8n) + BigInt(i), entry]))
+      const first = number << 8n
+      const found = new Map([...(await entries(state, index))].filter(([at]) => at < size))
+      const leaves = [...found.values()].map((entry) => LogEntry.leafHash(crypto, entry))
+      // The path of one leaf takes in all the others of its tile.
+      const proof = await TileHashes.inclusionProof(
+        crypto,
+        hashes(size, { number, leaves: Bytes.concat(...leaves) }),
+        ...([first, size] as const),
+      )
+      const leafHash = leaves[0]
+      if (leafHash === undefined) throw new WithheldError()
+      withheldUnless(() => Merkle.verifyInclusion(crypto, { leafHash, index: first, size, proof, root }))
+      return found
     },
     checkpoint: () => read('checkpoint', checkpointBytes),
   }

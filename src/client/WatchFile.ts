@@ -67,14 +67,29 @@ export function fileWatchStore(folder: string): WatchStore & { readonly close: (
     )
   }
 
+  function put(db: DatabaseSync, shelf: Shelf, name: string, item: Uint8Array): Uint8Array {
+    const kept = read(db, shelf, name)
+    if (kept !== undefined) return kept
+    makeRoom(db, shelf)
+    db.prepare('INSERT OR IGNORE INTO items (shelf, name, item) VALUES (?, ?, ?)').run(shelf, name, item)
+    return read(db, shelf, name) ?? item
+  }
+
   return {
     async put(shelf, name, item) {
-      return run((db) => {
-        const kept = read(db, shelf, name)
-        if (kept !== undefined) return kept
-        makeRoom(db, shelf)
-        db.prepare('INSERT OR IGNORE INTO items (shelf, name, item) VALUES (?, ?, ?)').run(shelf, name, item)
-        return read(db, shelf, name) ?? item
+      return run((db) => put(db, shelf, name, item))
+    },
+    async putAll(shelf, items) {
+      if (items.length === 0) return
+      run((db) => {
+        db.exec('BEGIN IMMEDIATE')
+        try {
+          for (const [name, item] of items) put(db, shelf, name, item)
+          db.exec('COMMIT')
+        } catch (error) {
+          db.exec('ROLLBACK')
+          throw error
+        }
       })
     },
     async get(shelf, name) {
@@ -82,10 +97,11 @@ export function fileWatchStore(folder: string): WatchStore & { readonly close: (
     },
     async list(shelf, prefix = '') {
       return run((db) => {
-        const query = 'SELECT name FROM items WHERE shelf = ? AND substr(name, 1, ?) = ? ORDER BY id'
+        // Names are ASCII, so all that begin with the prefix lie before the prefix and the last of ASCII.
+        const query = 'SELECT name FROM items WHERE shelf = ? AND name >= ? AND name < ? ORDER BY id'
         return db
           .prepare(query)
-          .all(shelf, prefix.length, prefix)
+          .all(shelf, prefix, `${prefix}\x7f`)
           .map((row) => (row as { name: string }).name)
       })
     },

@@ -80,6 +80,19 @@ export async function isTelling(
   return (await at(sequence - 1n)) !== undefined || (await at(sequence + 1n)) !== undefined
 }
 
+/** Says whether the head that is remembered in a place is that of a receipt. */
+export async function isRemembered(
+  crypto: Crypto,
+  store: WatchStore,
+  { domain, publicKey }: Signer,
+  { sequence, receiptHash }: { readonly sequence: bigint; readonly receiptHash: Uint8Array },
+): Promise<boolean> {
+  // The place before the first one has no name; its neighbours have.
+  if (sequence < 0n) return true
+  const kept = await store.get('heads', nameOf(crypto, publicKey, domain, sequence))
+  return kept !== undefined && Bytes.equal(Head.hash(crypto, read(kept).head), receiptHash)
+}
+
 /** Says whether bytes are a head of version 1 that the key signed. */
 export async function isSigned(crypto: Crypto, { head, signature, publicKey }: SignedHead): Promise<boolean> {
   if (head.length !== Head.byteLength || head[0] !== 1) return false

@@ -7,7 +7,18 @@
 import { UnavailableError } from '../protocol/errors.ts'
 
 /** What is kept apart, each with its own limit. */
-export type Shelf = 'heads' | 'sizes' | 'places' | 'promises' | 'suspicions' | 'unopened' | 'logs' | 'nodes'
+export type Shelf =
+  | 'heads'
+  | 'sizes'
+  | 'places'
+  | 'promises'
+  | 'suspicions'
+  | 'unopened'
+  | 'logs'
+  | 'nodes'
+  | 'entries'
+  | 'unshown'
+  | 'cursors'
 
 /** The memory; names are ASCII text of at most 200 characters. */
 export type WatchStore = {
@@ -18,6 +29,8 @@ export type WatchStore = {
    * Throws: `WatchStore.FullError` on shelves whose items are owed something.
    */
   put(shelf: Shelf, name: string, item: Uint8Array): Promise<Uint8Array>
+  /** Keeps many items as `put` does, durable together. */
+  putAll(shelf: Shelf, items: readonly (readonly [name: string, item: Uint8Array])[]): Promise<void>
   get(shelf: Shelf, name: string): Promise<Uint8Array | undefined>
   /** Names that begin with a text, oldest first. */
   list(shelf: Shelf, prefix?: string): Promise<readonly string[]>
@@ -37,6 +50,9 @@ export const limits: { readonly [shelf in Shelf]: number } = Object.freeze({
   unopened: 1_000,
   logs: 1_000,
   nodes: 1_000,
+  entries: 50_000,
+  unshown: 1_000,
+  cursors: 1_000,
 })
 
 /** Shelves that refuse the newest instead of forgetting the oldest. */
@@ -50,17 +66,21 @@ export function memoryWatchStore(): WatchStore {
     shelves.set(shelf, items)
     return items
   }
+  const put = (shelf: Shelf, name: string, item: Uint8Array): Uint8Array => {
+    const items = shelfOf(shelf)
+    const kept = items.get(name)
+    if (kept !== undefined) return kept
+    if (items.size >= limits[shelf]) {
+      if (keepsAll.includes(shelf)) throw new FullError(shelf)
+      items.delete(items.keys().next().value as string)
+    }
+    items.set(name, item.slice())
+    return item
+  }
   return {
-    async put(shelf, name, item) {
-      const items = shelfOf(shelf)
-      const kept = items.get(name)
-      if (kept !== undefined) return kept
-      if (items.size >= limits[shelf]) {
-        if (keepsAll.includes(shelf)) throw new FullError(shelf)
-        items.delete(items.keys().next().value as string)
-      }
-      items.set(name, item.slice())
-      return item
+    put: async (shelf, name, item) => put(shelf, name, item),
+    async putAll(shelf, items) {
+      for (const [name, item] of items) put(shelf, name, item)
     },
     async get(shelf, name) {
       return shelfOf(shelf).get(name)

@@ -3,7 +3,7 @@
  * what contradicts itself into evidence. Source: spec/client.md.
  */
 
-import type * as Bundle from '../protocol/Bundle.ts'
+import * as Bundle from '../protocol/Bundle.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
@@ -85,13 +85,14 @@ export function create(parts: Parts): Watching {
   const suspicions = Suspicions.create(parts)
   const memories = new Map<string, Audit.Memory>()
   const tries = Demanding.createTries()
-  const settled = new Set<string>()
+  const settled: LogRound.Settled = new Map()
   const registrations = new Map<string, Registration>()
   const registered = new Set<string>()
-  // Up to which index each log was read.
-  const readTo = new Map<string, bigint>()
-  // Entries beside own ones whose heads were not given.
-  const hidden = new Map<string, readonly Neighbours.Unshown[]>()
+  // Keys that the chain knows as a node's.
+  const nodeKeys = new Set<string>()
+  // Of logs that show no entries: the one to demand next.
+  const demanded = new Map<string, bigint>()
+  let turn = 0
   // Files written since the last whole round, whatever wrote them.
   const fresh: string[] = []
 
@@ -117,6 +118,16 @@ export function create(parts: Parts): Watching {
     return record === undefined ? undefined : record.found !== undefined
   }
 
+  /** Says whether the chain knows a key as that of the node that its head names; undefined when it cannot be asked. */
+  async function isNodeKey({ head, publicKey }: WatchOfNode.SignedHead): Promise<boolean | undefined> {
+    const name = Bytes.toHex(Bytes.concat(head.subarray(1, 65), publicKey))
+    if (chain === undefined || nodeKeys.has(name)) return chain === undefined ? undefined : true
+    const asked = Evidence.isRegistered(crypto, chain, WatchOfNode.signerOf(head), publicKey, roles.node)
+    const isOne = await unlessUnavailable(asked)
+    if (isOne === true) nodeKeys.add(name)
+    return isOne
+  }
+
   /** A witness that the chain knows as one; who is not there can not be accused. */
   async function witnessOf(publicKey: Uint8Array): Promise<Registration | undefined> {
     const keyId = Cose.keyId(crypto, publicKey)
@@ -136,7 +147,8 @@ export function create(parts: Parts): Watching {
     if (await WatchOfLog.isSigned(crypto, log, { size, root, signature })) await Logs.keep(store, log)
     const found = await WatchOfLog.saw(crypto, store, log, { size, root, signature, leaves })
     await suspect(found.map((one) => LogRound.toFault(log, one)))
-    for (const line of cosignatures) {
+    // Others are no part of any receipt.
+    for (const line of cosignatures.slice(0, Bundle.maxCosignatures)) {
       if (line.publicKey.length !== 64) continue
       const speaker = { ...domain, tag: 'cosign', publicKey: line.publicKey } as const
       const state = { size, root, signature: line.signature, leaves }
@@ -166,8 +178,9 @@ export function create(parts: Parts): Watching {
   ): Promise<void> {
     const round = { ...parts, chain: at }
     const log = await LogRound.open(round, named)
-    if (log === undefined) return
+    if (log === undefined) return strike(promises, await at.newest())
     const observe = onceFor(parts.observe)
+    let isAsked = false
     for (const { name, promised } of promises) {
       const memory = memories.get(name) ?? {}
       memories.set(name, memory)
@@ -179,11 +192,13 @@ export function create(parts: Parts): Watching {
         if (log.head.block > issuedAtBlock + log.record.pledgeBlocks) await forget(name)
       }
       await demand(log, name, promised, outcome.state === 'withheld')
+      isAsked ||= outcome.state === 'withheld'
     }
     await neighbours(
       round,
       log,
       promises.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex),
+      isAsked,
     )
     const said: WatchOfLog.Contradiction[] = []
     const [first] = promises
@@ -195,18 +210,34 @@ export function create(parts: Parts): Watching {
     await suspicions.add(said.map((one) => LogRound.toFault(named, one)))
   }
 
-  /** What stands in the log beside this client's own receipts, from the first of them that this process saw on. */
-  async function neighbours(round: LogRound.Parts, log: LogRound.Log, own: readonly bigint[]): Promise<void> {
+  /** The chain shows no such log, again and again: it owes nothing, and must not fill the memory. */
+  async function strike(promises: readonly Kept[], block: bigint): Promise<void> {
+    for (const { name } of promises) if (tries.isDue(`unregistered/${name}`, block)) await forget(name)
+  }
+
+  /** What stands in the log beside this client's own receipts, and in their places. */
+  async function neighbours(
+    round: LogRound.Parts,
+    log: LogRound.Log,
+    own: readonly bigint[],
+    isAsked: boolean,
+  ): Promise<void> {
     const name = Logs.nameOf(log.speaker)
-    const first = leastOf(own) ?? log.head.size
-    const from = readTo.get(name) ?? (first > reach ? first - reach : 0n)
-    const { heads, unshown, next } = await Neighbours.look(round, log, from, hidden.get(name) ?? [])
+    const { logId } = log.speaker
+    const { size, block } = log.head
+    const { heads, unshown, withheld } = await Neighbours.look(round, log, own, turn++)
     for (const head of heads) await suspect(await WatchOfNode.saw(crypto, store, head))
-    readTo.set(name, next)
-    hidden.set(name, unshown)
     // An entry stands for a head. Who hides that of a place where another one stands has a reason.
-    for (const { index } of unshown)
-      if (tries.isDue(`${name}/${index}`, log.head.block)) await demandEntry(log.speaker.logId, index)
+    for (const index of unshown) if (tries.isDue(`${name}/${index}`, block)) await demandEntry(logId, index)
+    // Of entries that the log does not show, or shows false, one after the other is demanded, once the own ones are there.
+    if (withheld === undefined || isAsked) tries.forget(`${name}/entries`)
+    else if (tries.isDue(`${name}/entries`, block)) {
+      const next = demanded.get(name) ?? withheld
+      const index = next < withheld || next >= size ? withheld : next
+      demanded.set(name, index + 1n)
+      tries.forget(`${name}/entries`)
+      await demandEntry(logId, index)
+    }
   }
 
   async function demand(
@@ -226,7 +257,9 @@ export function create(parts: Parts): Watching {
   }
 
   async function sawHead(seen: WatchOfNode.SignedHead): Promise<void> {
-    await WatchOfNode.keepSigner(crypto, store, seen)
+    // Whom the chain does not know as a node's key is not looked for in logs.
+    if ((await isNodeKey(seen)) !== false) await WatchOfNode.keepSigner(crypto, store, seen)
+    if (await WatchOfNode.isSigned(crypto, seen)) await Neighbours.cameBeside(parts, seen)
     await suspect(await WatchOfNode.saw(crypto, store, seen))
   }
 
@@ -248,7 +281,7 @@ export function create(parts: Parts): Watching {
     const closed = new Set<string>()
     const breakers = await suspicions.breaking()
     for (const { name, promised } of promises) {
-      for (const id of breakers(promised.pledge)) {
+      for (const id of breakers(promised.pledge, memories.get(name)?.isMissing === true)) {
         if (!(await isRecorded(id))) continue
         await forget(name)
         closed.add(Promises.receiptHashOf(name))
@@ -296,7 +329,7 @@ export function create(parts: Parts): Watching {
           const log = chain === undefined ? undefined : await LogRound.open({ ...parts, chain }, named)
           if (chain === undefined || log === undefined) return
           const indices = own.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex)
-          await neighbours({ ...parts, chain }, log, indices)
+          await neighbours({ ...parts, chain }, log, indices, false)
         }
         await unlessUnavailable(beside())
       }
@@ -305,13 +338,11 @@ export function create(parts: Parts): Watching {
     about(bundle, limit) {
       const { node, log } = bundle.keys
       const named = bundle.pledge && log && namedIn({ pledge: bundle.pledge.words, logKey: log })
-      return suspicions.about({ node, log, logId: named?.logId }, limit)
+      const cosigners = (bundle.checkpoint?.cosignatures ?? []).map(({ publicKey }) => publicKey)
+      return suspicions.about({ node, log, logId: named?.logId, cosigners }, limit)
     },
   }
 }
-
-/** Entries before the first own one that are read too: its neighbour may have come first. */
-const reach = 64n
 
 /** One observation serves all promises of a log in a round. */
 function onceFor(observe: Audit.Observe | undefined): Audit.Observe | undefined {

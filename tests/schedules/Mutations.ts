@@ -8,6 +8,7 @@ import * as Intake from '../../apps/node/src/log/Intake.ts'
 import type { Changes, LogStore } from '../../apps/node/src/log/LogStore.ts'
 import * as MemoryLogStore from '../../apps/node/src/log/MemoryLogStore.ts'
 import type { Mutation } from './Parts.ts'
+import * as Schedule from './Schedule.ts'
 
 /** Longer than any call of a schedule takes, shorter than a start after it. */
 const laterMs = 20
@@ -97,11 +98,16 @@ const noComparison = (): Mutation => {
 /** A node's key goes on under a new log although the one that remembers its places is gone. */
 const unboundKey = (): Mutation => ({ beforeStart: (home) => rmSync(join(home, 'node', 'logs.json'), { force: true }) })
 
+/** Nobody asks the node what its logs have pledged. */
+const forgottenPledges = (): Mutation => ({ isPledgeForgotten: true })
+
 /** Each with the classes of which one has to be found. */
 export const all: readonly {
   readonly name: string
   readonly make: () => Mutation
   readonly classes: readonly number[]
+  /** Another kind of schedule than the usual one. */
+  readonly change?: typeof Schedule.withRestoreOfBoth
   /** Where the search begins; by default at 1. */
   readonly seed?: number
 }[] = [
@@ -111,4 +117,8 @@ export const all: readonly {
   { name: 'pledges and checkpoints over entries that no disk holds', make: logInMemory, classes: [2, 3] },
   { name: 'a start compares nothing', make: noComparison, classes: [2, 3] },
   { name: 'a key goes on under another log', make: unboundKey, classes: [1, 13], seed: 240 },
+  {
+    ...{ name: 'log and mirror are put back, and the node is not asked', make: forgottenPledges, classes: [2, 3] },
+    change: Schedule.withRestoreOfBoth,
+  },
 ]

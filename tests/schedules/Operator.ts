@@ -13,6 +13,7 @@ import * as Intake from '../../apps/node/src/log/Intake.ts'
 import * as Log from '../../apps/node/src/log/Log.ts'
 import type { Mirror } from '../../apps/node/src/log/Mirror.ts'
 import * as SqliteLogStore from '../../apps/node/src/log/SqliteLogStore.ts'
+import type { ReceiptStore } from '../../apps/node/src/receipts/ReceiptStore.ts'
 import * as SqliteReceiptStore from '../../apps/node/src/receipts/SqliteReceiptStore.ts'
 import { encode } from '../../apps/node/src/settle/contract-call.ts'
 import { type Registrar, registerKey, registerLog, registerNode, roles } from '../../apps/node/src/settle/register.ts'
@@ -159,6 +160,7 @@ export function create(options: {
     registrar: Registrar,
     slot: number,
     witnessKey: KeyFile.RoleKey,
+    receipts: Pick<ReceiptStore, 'highestPledge'>,
   ): Promise<RunningLog> {
     const { endpoint } = of
     const names = folders[slot] as (typeof folders)[number]
@@ -204,6 +206,7 @@ export function create(options: {
       identity: { chainId: Rules.chainId, registry: Rules.registry, anchorLog: Rules.anchorLog, logId, pledgeBlocks },
       ...{ signer: signing(of, key.signer), mirror: mutation.mirror?.(heard) ?? heard },
       chain: mutation.startView?.(endpoint.view) ?? endpoint.view,
+      promised: (mutation.isPledgeForgotten === true ? undefined : receipts)?.highestPledge(logId),
     })
     of.closers.push(log.close)
     lost[slot]?.clear()
@@ -239,10 +242,10 @@ export function create(options: {
     const witnessKey = KeyFile.openKey(join(home, 'witness'), 'witness')
     await registerKey(registrar, { nodeId, role: roles.witness, signer: witnessKey.signer })
     await endpoint.view.refresh()
-    const logs: RunningLog[] = []
-    for (let slot = 0; slot < options.logs; slot++) logs.push(await openSlot(of, registrar, slot, witnessKey))
     const sqlite = SqliteReceiptStore.open({ folder: join(home, 'node') })
     of.closers.push(sqlite.close)
+    const logs: RunningLog[] = []
+    for (let slot = 0; slot < options.logs; slot++) logs.push(await openSlot(of, registrar, slot, witnessKey, sqlite))
     const real = guarded(of, sqlite, ['addHeads', 'release'])
     const store = mutation.receiptStore?.(real) ?? real
     await store.interruptRunning()
@@ -269,16 +272,17 @@ export function create(options: {
     registrar: Registrar,
     slot: number,
     witnessKey: KeyFile.RoleKey,
+    receipts: Pick<ReceiptStore, 'highestPledge'>,
   ): Promise<RunningLog> {
     const opened = of.closers.length
     try {
-      return await openLog(of, registrar, slot, witnessKey)
+      return await openLog(of, registrar, slot, witnessKey, receipts)
     } catch (error) {
       const { code } = error as { code?: string }
       if (code === undefined || !endedForGood.has(code) || !of.endpoint.isGood() || !of.alive) throw error
       for (const close of of.closers.splice(opened).reverse()) await Promise.resolve(close()).catch(() => {})
       giveUp(slot, code)
-      return openLog(of, registrar, slot, KeyFile.openKey(join(home, 'witness'), 'witness'))
+      return openLog(of, registrar, slot, KeyFile.openKey(join(home, 'witness'), 'witness'), receipts)
     }
   }
 

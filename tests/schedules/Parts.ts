@@ -28,6 +28,8 @@ export type Mutation = {
   readonly logPort?: <T extends Pick<Log.Log, 'append' | 'highest' | 'identity'>>(port: T) => T
   /** The contract as a log sees it while it starts. */
   readonly startView?: (view: ChainView) => ChainView
+  /** What the node remembers of a log's pledges is not asked. */
+  readonly isPledgeForgotten?: boolean
   /** Before anything is opened in the home of the process. */
   readonly beforeStart?: (home: string) => void
 }

@@ -126,6 +126,25 @@ export function withLossOfBoth(schedule: Schedule, seed: number): Schedule {
   }
 }
 
+/**
+ * The same with log and mirror of the first log put back together to copies of one earlier time, while the node's folder goes on. What
+ * nobody but log and mirror ever knew is left out: entries of other nodes, and pledges that did not reach the node.
+ */
+export function withRestoreOfBoth(schedule: Schedule, seed: number): Schedule {
+  const random = Random.create(seed)
+  const kept = schedule.events.filter(
+    ({ what }) => !['restore', 'lose', 'back-up', 'hostile', 'crash-at', 'alter', 'wipe'].includes(what),
+  )
+  const at = 1 + random.below(kept.length)
+  const from = 1 + random.below(at)
+  const both = (what: 'back-up' | 'restore'): Event[] =>
+    (['log', 'witness'] as const).map((role, i) => ({ what, role, seed: seed + i }))
+  const between: Event[] = [{ what: 'call', count: 1 + random.below(3), isBad: false, seed }]
+  const later: Event[] = [{ what: 'start', seed }, ...between, { what: 'tick', count: 2, seed }]
+  const events = [...kept.slice(0, from), ...both('back-up'), ...kept.slice(from, at), ...between, ...both('restore')]
+  return { ...schedule, bounds: 'beyond', events: [...events, ...later, ...kept.slice(at)] }
+}
+
 /** Where disks of schedules are: in memory where the system has such a place, for there is no power to cut. */
 const disks = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 

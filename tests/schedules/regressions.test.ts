@@ -9,7 +9,13 @@ const call = (count: number): Unseeded => ({ what: 'call', count, isBad: false }
 const tick = (count: number): Unseeded => ({ what: 'tick', count })
 const rpc = (is: 'good' | 'low-number' | 'other-steps'): Unseeded => ({ what: 'rpc', is })
 
-const cases: readonly { readonly name: string; readonly logs?: number; readonly events: readonly Unseeded[] }[] = [
+type Case = {
+  readonly name: string
+  readonly logs?: number
+  readonly bounds?: Schedule.Schedule['bounds']
+  readonly events: readonly Unseeded[]
+}
+const cases: readonly Case[] = [
   {
     name: 'a restored node under a new log, after the one that remembered its key was lost (F1, F13)',
     events: [
@@ -48,14 +54,23 @@ const cases: readonly { readonly name: string; readonly logs?: number; readonly 
       ...[{ what: 'restore', role: 'log' } as const, tick(25)],
     ],
   },
+  {
+    name: 'a log and its mirror both put back to older copies of one time, which only the node outlived (F2, F3)',
+    bounds: 'beyond',
+    events: [
+      ...[start, call(2), { what: 'back-up', role: 'log' } as const, { what: 'back-up', role: 'witness' } as const],
+      ...[call(3), { what: 'restore', role: 'log' } as const, { what: 'restore', role: 'witness' } as const],
+      ...[start, call(3), tick(3)],
+    ],
+  },
 ]
 
 describe('an honest operator suffers nothing from', () => {
-  for (const { name, logs = 1, events } of cases) {
+  for (const { name, logs = 1, bounds = 'within', events } of cases) {
     test(name, async () => {
       for (let seed = 1; seed <= 4; seed++) {
         const seeded = events.map((event, i) => ({ ...event, seed: seed * 1_000 + i })) as Schedule.Event[]
-        const { unjust, report } = await Schedule.run({ seed, logs, bounds: 'within', events: seeded })
+        const { unjust, report } = await Schedule.run({ seed, logs, bounds, events: seeded })
         assert.deepEqual(unjust, [], `seed ${seed}`)
         assert.ok((report.pledges ?? 0) > 0)
       }

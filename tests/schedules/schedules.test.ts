@@ -62,4 +62,15 @@ describe('an honest operator', () => {
     t.diagnostic(`disk and mirror lost together in ${lost}, ${convicted} pledges broken`)
     if (only === undefined) assert.ok(lost > 0)
   })
+
+  test(`whose log and mirror are older copies of one time can only be late (${beyond} schedules from seed ${first})`, async (t) => {
+    let refused = 0
+    for (let seed = first; seed < first + beyond; seed++) {
+      const schedule = Schedule.withRestoreOfBoth(Schedule.generate(seed), seed)
+      const { report } = await assertJust(schedule, ({ unjust }) => unjust.length > 0)
+      refused += (report['given up log-behind'] ?? 0) + (report['given up log-forked'] ?? 0)
+    }
+    t.diagnostic(`the log has ended ${refused} times`)
+    if (only === undefined) assert.ok(refused > 0)
+  })
 })

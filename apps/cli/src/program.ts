@@ -1,5 +1,6 @@
 /** program.ts - the commands, their options and their help. Commands load when they run: `assay --help` starts no engine. */
 import { Command, InvalidArgumentError, Option } from 'commander'
+import * as Amount from './Amount.ts'
 import type { Context } from './Context.ts'
 
 const firstExamples = `
@@ -246,6 +247,79 @@ export function create(context: Context, done: (code: number) => void): Command 
     .option('--dry-run', 'send nothing')
     .action((options) => run(async () => (await import('./commands/settle.ts')).settle(context, options)))
 
+  const stake = described(
+    'stake',
+    'What nodes and logs have at stake: looked at, put there, taken away. Amounts in ASY.',
+    'assay stake status\nassay stake bond 5000\nassay stake delegate log 250.5',
+  )
+  const whose = (made: Command) =>
+    made
+      .option('--subject <name|id>', 'node, log, log2, or 64 hex digits')
+      .option('--delegated', 'what your reporter account (HOME/client/reporter.key) delegated, not the own bond')
+  command(
+    'status [subject]',
+    'Self-bond, delegated and leaving stake, index, exit delay, open cases, your own part; of one subject, or of the node and the logs of this home or its gateway.',
+    `assay stake status\nassay stake status log --json\nassay stake status ${'ab'.repeat(32)}`,
+    stake,
+  ).action((subject, options) =>
+    run(async () => (await import('./commands/stake.ts')).status(context, subject, options)),
+  )
+  command(
+    'bond <amount>',
+    'Add to the self-bond, from the operator account. The daemon must be stopped.',
+    'assay stake bond 5000\nassay stake bond 250.5 --subject log2',
+    stake,
+  )
+    .option('--subject <name|id>', 'node, log, log2, or 64 hex digits', 'node')
+    .action((amount, options) =>
+      run(async () => (await import('./commands/stake.ts')).bond(context, tokens(amount), options)),
+    )
+  command(
+    'delegate <subject> <amount>',
+    "Stake on somebody else's node or log, from HOME/client/reporter.key; it is slashed with the operator's.",
+    `assay stake delegate node 250.5\nassay stake delegate ${'ab'.repeat(32)} 1000`,
+    stake,
+  ).action((subject, amount, options) =>
+    run(async () => (await import('./commands/stake.ts')).delegate(context, subject, tokens(amount), options)),
+  )
+  whose(
+    command(
+      'unbond <amount>',
+      'Begin to take stake away (`all`: everything of yours on it); it can still be slashed until it leaves. Default: the own bond on node; the daemon must be stopped for that.',
+      'assay stake unbond 1000\nassay stake unbond all --subject log2\nassay stake unbond 250.5 --delegated --subject node',
+      stake,
+    ),
+  ).action((amount, options) =>
+    run(async () =>
+      (await import('./commands/stake.ts')).unbond(context, amount === 'all' ? 'all' : tokens(amount), options),
+    ),
+  )
+  command(
+    'retire',
+    'End the stake on a subject for good: all of it leaves, yours and what others delegated. The daemon must be stopped. `assay keys retire log` ends a log with its key.',
+    'assay stake retire --yes\nassay stake retire --subject log2 --yes',
+    stake,
+  )
+    .option('--subject <name|id>', 'node, log, log2, or 64 hex digits', 'node')
+    .option('--yes', 'it cannot be taken back')
+    .action((options) => run(async () => (await import('./commands/stake.ts')).retire(context, options)))
+  whose(
+    command(
+      'withdraw',
+      'Pay out stake whose time to leave has come, of one subject or of all.',
+      'assay stake withdraw\nassay stake withdraw --subject log2\nassay stake withdraw --delegated --json',
+      stake,
+    ),
+  ).action((options) => run(async () => (await import('./commands/stake.ts')).payOut(context, 'withdraw', options)))
+  whose(
+    command(
+      'claim',
+      'Pay out rewards that stake has earned, of one subject or of all.',
+      'assay stake claim\nassay stake claim --delegated --subject node',
+      stake,
+    ),
+  ).action((options) => run(async () => (await import('./commands/stake.ts')).payOut(context, 'claim', options)))
+
   const keys = described(
     'keys',
     'The keys of this home: which there are, new ones, and their end. ASSAY_PASSPHRASE opens and makes encrypted files.',
@@ -351,6 +425,12 @@ function seed(text: string): bigint {
 function wei(text: string): bigint {
   if (!/^(0|[1-9]\d{0,29})$/.test(text)) throw new InvalidArgumentError('a whole number')
   return BigInt(text)
+}
+
+function tokens(text: string): bigint {
+  const units = Amount.parseTokens(text)
+  if (units === undefined) throw new InvalidArgumentError('an amount of ASY like 1500.25')
+  return units
 }
 
 function words(text: string): string[] {

@@ -1,7 +1,7 @@
 /**
  * daemon.ts - one process with a gateway, engines, two logs, a witness and (embedded) a chain, each with its own folder and key.
  *
- * Order of start: folder lock, chain, contracts, keys, registrations, view of the chain, witness and logs, issuer, gateway.
+ * Order of start: folder lock, chain, contracts, keys, registrations, view of the chain, receipts, witness and logs, issuer, gateway.
  * Models load meanwhile. Nothing is signed before its key's registration is in a block.
  */
 import { randomBytes } from 'node:crypto'
@@ -174,10 +174,11 @@ async function start(
   await view.refresh()
   progress('view', `block ${view.newest()?.number ?? 'unknown'}`)
 
-  const logs = await Logs.open({ home, registered, registrar, view, witness: witnessKey, closers, progress })
-
   const store = SqliteReceiptStore.open({ folder: folders.node })
   closers.add('store', store.close)
+  const opening = { home, registered, registrar, view, witness: witnessKey, receipts: store, closers, progress }
+  const logs = await Logs.open(opening)
+
   const interrupted = await store.interruptRunning()
   if (interrupted > 0) record({ event: 'interrupted-calls', count: interrupted })
   const issuer = await Parts.openIssuer({

@@ -7,6 +7,7 @@ import { crypto } from 'assay/crypto/node'
 import type { Cose, Note } from 'assay/protocol'
 import * as KeyFile from '../keys/KeyFile.ts'
 import * as Log from '../log/Log.ts'
+import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
 import type { ChainView } from '../settle/chain-view.ts'
 import { type Registrar, registerLog } from '../settle/register.ts'
 import * as Witness from '../witness/Witness.ts'
@@ -80,6 +81,8 @@ export async function open(options: {
   readonly registrar: Pledging
   readonly view: ChainView
   readonly witness: KeyFile.RoleKey
+  /** The node's receipts: they remember what each log has pledged. */
+  readonly receipts: Pick<ReceiptStore, 'highestPledge'>
   readonly closers: Closers
   readonly progress: Progress
 }): Promise<readonly OpenLog[]> {
@@ -103,6 +106,7 @@ export async function open(options: {
         pledgeBlocks: registrar.pledgeBlocks,
       },
       ...{ signer, ed25519, mirror: witness.mirror, chain: view, crypto },
+      promised: options.receipts.highestPledge(logId),
     })
     closers.add(slot.log, log.close)
     progress('log', `${slot.log}: ${log.size()} entries`)

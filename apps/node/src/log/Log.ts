@@ -110,12 +110,16 @@ export async function createLog(options: {
   readonly now?: () => number
   readonly store?: LogStore
   readonly hooks?: Hooks
+  /** What the node remembers of this log; see `Reconcile.Subject`. */
+  readonly promised?: Reconcile.Subject['promised']
 }): Promise<Log> {
   const { folder, identity, crypto, chain, mirror } = options
   const { chainId, registry, logId } = identity
   const store = options.store ?? SqliteLogStore.open({ folder, kind: 'log', logId, crypto })
   try {
-    const tree = await Reconcile.reconcile({ crypto, chainId, registry, logId, store, mirror, chain })
+    const tree = await Reconcile.reconcile({
+      ...{ crypto, chainId, registry, logId, store, mirror, chain, promised: options.promised },
+    })
     const files = join(folder, 'static')
     const context = {
       ...{ crypto, identity, signer: options.signer, ed25519: options.ed25519, store, mirror, chain },

@@ -6,7 +6,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { crypto } from 'assay/crypto/node'
-import { Merkle } from 'assay/protocol'
+import { Merkle, Pledge } from 'assay/protocol'
 import type { Log } from './Log.ts'
 import type { Entry } from './LogStore.ts'
 import type { Mirror } from './Mirror.ts'
@@ -64,6 +64,26 @@ describe('start', () => {
     restore(folder, 'witness', 'old-witness')
     await assert.rejects(scene.openBoth(folder, chain), codeOf('log-behind'))
     await assert.rejects(scene.openBoth(folder, chain), codeOf('log-behind'), 'the folder is free again')
+  })
+
+  test('an older log with an older mirror has ended when only the holder of a pledge knows that there was more', async (t) => {
+    const { folder, chain, answers } = await aged(t)
+    restore(folder, 'log', 'old-log')
+    restore(folder, 'witness', 'old-witness')
+    chain.head = { size: 0n, root: Merkle.emptyRoot(crypto) }
+    const held = (i: number) => {
+      const { leafIndex, leafHash } = Pledge.parse((answers[i] as (typeof answers)[number]).pledge.words)
+      return { index: leafIndex, leafHash }
+    }
+    await assert.rejects(scene.openBoth(folder, chain, { promised: held(11) }), codeOf('log-behind'))
+    await assert.rejects(scene.openBoth(folder, chain, { promised: held(0) }), codeOf('log-behind'))
+    // The log grew again over the place.
+    const again = await scene.openBoth(folder, chain)
+    await appendMany(again.log, 30, 33)
+    await again.close()
+    await assert.rejects(scene.openBoth(folder, chain, { promised: held(0) }), codeOf('log-forked'))
+    const own = { index: 7n, leafHash: (await scene.leafHashOf(7n)) }
+    await (await scene.openBoth(folder, chain, { promised: own })).close()
   })
 
   test('an older mirror gets the missing entries, but its witness has stopped for good', async (t) => {

@@ -4,7 +4,8 @@
  *
  * Order: the mirror is told what the log knows (a mirror restored from an older copy notices); both must hold the same
  * tree as far as both go; entries that only the mirror has are checked and taken; the contract's state must be part of
- * the tree; entries that only the log has are pushed. Any doubt ends in an error and nothing is signed.
+ * the tree; the highest pledge that the node holds must be kept by it; entries that only the log has are pushed. Any doubt
+ * ends in an error and nothing is signed.
  */
 import { Bytes, type Crypto, errors } from 'assay/protocol'
 import type { ChainView } from './ChainView.ts'
@@ -22,6 +23,8 @@ export type Subject = {
   readonly store: LogStore
   readonly mirror: Mirror
   readonly chain: ChainView
+  /** The highest index that somebody outside these folders holds a pledge for, with its leaf (32 bytes). */
+  readonly promised?: { readonly index: bigint; readonly leafHash: Uint8Array } | undefined
 }
 
 /**
@@ -46,6 +49,7 @@ export async function reconcile(subject: Subject): Promise<Tree.Tree> {
 
   if (mirrored > tree.frontier.size) tree = await takeMissing(subject, tree, mirrored)
   if (tree.frontier.size < anchored.size) throw new BehindError(tree.frontier.size, anchored.size)
+  assertPromised(subject)
   const ownAnchored = await Tree.rootAt(crypto, tree, readTile, anchored.size)
   if (!Bytes.equal(ownAnchored, anchored.root)) throw new ForkedError('contract', anchored.size)
   for (const checkpoint of [store.latestCheckpoint(), ...store.unanchored()]) {
@@ -57,6 +61,15 @@ export async function reconcile(subject: Subject): Promise<Tree.Tree> {
   }
   await pushMissing(subject, mirrored)
   return tree
+}
+
+/** Log and mirror may both be older copies of one time: then only who holds a pledge knows that there was more. */
+function assertPromised({ crypto, store, promised }: Subject): void {
+  if (promised === undefined) return
+  const { index, leafHash } = promised
+  const [entry] = index < store.size() ? store.entries(index, index + 1n) : []
+  if (entry === undefined) throw new BehindError(store.size(), index + 1n)
+  if (!Bytes.equal(Intake.leafHash(crypto, entry.head), leafHash)) throw new ForkedError('pledge', index + 1n)
 }
 
 /** Pushes entries from `from` on to the mirror; returns the mirror's new size. */
@@ -171,7 +184,7 @@ export class BehindError extends errors.VerificationError<'log-behind'> {
 /** The log's folder holds another history than what others have seen. */
 export class ForkedError extends errors.VerificationError<'log-forked'> {
   override readonly name = 'ForkedError'
-  constructor(what: 'mirror' | 'contract' | 'own checkpoint', size: bigint) {
+  constructor(what: 'mirror' | 'contract' | 'own checkpoint' | 'pledge', size: bigint) {
     super('log-forked', 'The log holds another history than others have seen; it signs nothing any more.', {
       facts: [`Differs from: ${what}`, `At size: ${size}`],
     })

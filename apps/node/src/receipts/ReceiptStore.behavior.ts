@@ -43,6 +43,33 @@ export function behavesAsReceiptStore(driver: {
     await store.close()
   })
 
+  test('the highest pledge of each log is remembered, whichever came first and whether or not the receipt carries it', async () => {
+    let store = driver.open()
+    const [logA, logB] = [bytes(32, 21), bytes(32, 22)]
+    const words = (log: Uint8Array, leaf: number, index: number) => {
+      const pledge = bytes(224, 0)
+      pledge.set(log, 64)
+      pledge.set(bytes(32, leaf), 96)
+      pledge.set([index >> 8, index & 255], 190)
+      return { ...released, pledgeWords: pledge, leafIndex: BigInt(index) }
+    }
+    for (let i = 0n; i < 3n; i++) await store.addHeads([receipt(i)])
+    const at = (i: bigint) => receipt(i).receiptHash
+    assert.equal(store.highestPledge(logA), undefined)
+    await store.release(at(0n), words(logA, 1, 300))
+    await store.release(at(1n), words(logA, 2, 9))
+    await store.release(at(2n), words(logB, 3, 4))
+    assert.deepEqual(store.highestPledge(logA), { index: 300n, leafHash: bytes(32, 1) })
+    assert.deepEqual(store.highestPledge(logB), { index: 4n, leafHash: bytes(32, 3) })
+    // The receipt goes on carrying what the first log gave.
+    await store.release(at(0n), words(logB, 1, 256))
+    await store.release(at(0n), words(logA, 5, 300))
+    store = await driver.reopen(store)
+    assert.deepEqual(store.highestPledge(logA), { index: 300n, leafHash: bytes(32, 1) })
+    assert.deepEqual(store.highestPledge(logB), { index: 256n, leafHash: bytes(32, 1) })
+    await store.close()
+  })
+
   test('the first pledge stands for ever, and one of another log is kept beside it', async () => {
     let store = driver.open()
     const one = receipt(0n)

@@ -46,6 +46,9 @@ export type Intent = {
 /** One place in a key's sequence with what stands there. */
 export type Tip = { readonly sequence: bigint; readonly receiptHash: Uint8Array }
 
+/** What a log once promised: this leaf (32 bytes) at this index. */
+export type HeldPledge = { readonly index: bigint; readonly leafHash: Uint8Array }
+
 /** Durable when the promise resolves; nothing is kept when it rejects. */
 export type ReceiptStore = {
   readonly openIntent: (target: string, receivedMs: number, orderHash: Uint8Array | undefined) => Promise<number>
@@ -65,6 +68,8 @@ export type ReceiptStore = {
   readonly release: (receiptHash: Uint8Array, released: Released) => Promise<Released>
   /** Pledges of other logs than the one that the receipt carries. */
   readonly otherPledges: (receiptHash: Uint8Array) => readonly Pick<Released, 'pledgeWords' | 'pledgeSignature'>[]
+  /** The pledge of a log (32 bytes) with the highest index, of all that this node was ever given; it outlives openings. */
+  readonly highestPledge: (logId: Uint8Array) => HeldPledge | undefined
   readonly tip: (keyId: Uint8Array) => Tip | undefined
   readonly unreleased: (keyId: Uint8Array) => readonly StoredReceipt[]
   readonly byHash: (receiptHash: Uint8Array) => StoredReceipt | undefined

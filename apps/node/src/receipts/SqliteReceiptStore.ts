@@ -59,6 +59,13 @@ const migrations = [
      PRIMARY KEY (head, pledge_words)
    ) STRICT;
    CREATE INDEX intents_refused ON intents (id) WHERE state = 'refused';`,
+  // One row a log: whether an older copy of the log's folder was put back is asked at every start, and must not take a look at all receipts.
+  // In a pledge logId stands at byte 64, the leaf at 96, the index at 184.
+  `CREATE TABLE highest_pledges (log_id BLOB PRIMARY KEY, leaf_index BLOB NOT NULL, leaf_hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
+   INSERT INTO highest_pledges
+     SELECT substr(pledge_words, 65, 32), max(substr(pledge_words, 185, 8)), substr(pledge_words, 97, 32)
+     FROM (SELECT pledge_words FROM releases UNION ALL SELECT pledge_words FROM other_pledges)
+     GROUP BY substr(pledge_words, 65, 32);`,
 ]
 
 /** Refused calls left no trace anywhere else: the last ones are kept for whoever looks for a reason, the others are not. */
@@ -97,6 +104,12 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
     addUnreleased: handle.prepare('INSERT INTO unreleased VALUES (?)'),
     release: handle.prepare('INSERT INTO releases VALUES (?, ?, ?, ?, ?)'),
     addOther: handle.prepare('INSERT OR IGNORE INTO other_pledges VALUES (?, ?, ?)'),
+    raiseHighest: handle.prepare(
+      `INSERT INTO highest_pledges VALUES (?, ?, ?) ON CONFLICT (log_id) DO
+         UPDATE SET leaf_index = excluded.leaf_index, leaf_hash = excluded.leaf_hash
+         WHERE excluded.leaf_index > highest_pledges.leaf_index`,
+    ),
+    highest: handle.prepare('SELECT leaf_index, leaf_hash FROM highest_pledges WHERE log_id = ?'),
     others: handle.prepare(
       'SELECT pledge_words, pledge_signature FROM other_pledges JOIN heads ON heads.id = other_pledges.head WHERE receipt_hash = ?',
     ),
@@ -151,6 +164,8 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
         const { signature, pledgeWords, pledgeSignature, leafIndex } = released
         const row = sql.byHash.get(receiptHash)
         if (row === undefined) return released
+        // Before anything else is known of it: a log that ever promised this is not to be believed with less.
+        sql.raiseHighest.run(pledgeWords.slice(64, 96), pledgeWords.slice(184, 192), pledgeWords.slice(96, 128))
         const kept = toReceipt(row as Row).released
         if (kept === undefined) {
           sql.release.run(row.id as bigint, signature, pledgeWords, pledgeSignature, leafIndex)
@@ -166,6 +181,12 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
         pledgeWords: row.pledge_words as Uint8Array,
         pledgeSignature: row.pledge_signature as Uint8Array,
       })),
+    highestPledge: (logId) => {
+      const row = sql.highest.get(logId)
+      return row === undefined
+        ? undefined
+        : { index: Bytes.toBigInt(row.leaf_index as Uint8Array), leafHash: row.leaf_hash as Uint8Array }
+    },
     tip: (keyId) => {
       const row = sql.tip.get(keyId)
       return row === undefined

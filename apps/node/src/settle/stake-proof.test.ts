@@ -34,17 +34,23 @@ test('a piece brings the stake of node and log, once both have some, and never w
     await rpc.request('evm_mine')
     return Rpc.fetchChainPiece(crypto, rpc, { ...request, ...change })
   }
-  const without = async (change: Partial<Rpc.PieceRequest> = {}) =>
-    assert.equal((await fetch(change)).piece.stake, undefined)
+  /** `isOpen`: the state does not show that there is none. */
+  const without = async (change: Partial<Rpc.PieceRequest> = {}, isOpen = false) => {
+    const { piece, isStakeOpen } = await fetch(change)
+    assert.deepEqual([piece.stake, isStakeOpen], [undefined, isOpen])
+  }
 
   await without()
   await bondAtStart(registrar, [{ subject: nodeId, amount: 100n * token }])
   await without()
   await bondAtStart(registrar, [{ subject: logId, amount: 30n * token }])
   await without({ stake: undefined })
-  await without({ stake: { ...stake, faultCases: { ...stake.faultCases, codeHash: new Uint8Array(32) } } })
-  await without({ stake: { ...stake, faultCourt: book.nodeRegistry } })
-  await without({ stake: { ...stake, stakeManager: { ...stake.stakeManager, address: new Uint8Array(20).fill(9) } } })
+  await without({ stake: { ...stake, faultCases: { ...stake.faultCases, codeHash: new Uint8Array(32) } } }, true)
+  await without({ stake: { ...stake, faultCourt: book.nodeRegistry } }, true)
+  await without(
+    { stake: { ...stake, stakeManager: { ...stake.stakeManager, address: new Uint8Array(20).fill(9) } } },
+    true,
+  )
 
   const { piece, facts } = await fetch()
   assert.ok(facts.stake && piece.stake)
