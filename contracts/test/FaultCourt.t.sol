@@ -95,6 +95,27 @@ contract FaultCourtTest is CourtFixture {
         _expectInvalid(abi.encodeCall(IFaultCourt.setWindows, (w)));
     }
 
+    /// @dev The attack: evidence that may be filed only when the time for it is over.
+    function test_setWindows_whoCommitsMustHaveTimeLeftToFile() public {
+        IFaultCourt.Windows memory w = _windows();
+        (w.revealBlocks, w.evidenceBlocks) = (600, 600);
+        _expectInvalid(abi.encodeCall(IFaultCourt.setWindows, (w)));
+        w.revealBlocks = 599;
+        VM.prank(address(_timelock));
+        _court.setWindows(w);
+    }
+
+    /// @dev The attack: a floor that no bond of 48 bits reaches, so that nobody can open a case any more.
+    function test_setWindows_eightBondsMustFit() public {
+        IFaultCourt.Windows memory w = _windows();
+        w.bondFloorGwei = 2 ** 41;
+        _expectInvalid(abi.encodeCall(IFaultCourt.setWindows, (w)));
+        w.bondFloorGwei = 2 ** 41 - 1;
+        VM.prank(address(_timelock));
+        _court.setWindows(w);
+        VM.assertTrue(uint256(w.bondFloorGwei) << 7 <= type(uint48).max, "the eighth bond fits");
+    }
+
     /// @dev The attack: windows that outlast stake on its way out, so that a fault is judged when nothing is left.
     function test_setWindows_stakeMustOutlastThem() public {
         IFaultCourt.Windows memory w = _windows();

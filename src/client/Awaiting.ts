@@ -62,8 +62,15 @@ export function create(parts: {
     const bytes = await calls.load(name)
     if (bytes === undefined) return 'settled'
     const call = PendingCall.parse(bytes)
-    if ((await follow(name, call)) !== undefined) return 'settled'
-    if (now() / 1000 <= Number(call.askedSeconds + PendingCall.followSeconds)) return 'awaited'
+    const isTimeOver = now() / 1000 > Number(call.askedSeconds + PendingCall.followSeconds)
+    try {
+      if ((await follow(name, call)) !== undefined) return 'settled'
+    } catch (error) {
+      // Whatever keeps the receipt away: its call must not take up room for ever.
+      if (isTimeOver && !(error instanceof UnavailableError)) await calls.remove(name)
+      throw error
+    }
+    if (!isTimeOver) return 'awaited'
     await calls.remove(name)
     throw new NeverPledgedError()
   }

@@ -22,10 +22,13 @@ import type { Court } from './Court.ts'
 import type { CaseState, CaseStore } from './Stores.ts'
 
 /**
- * Most wei that this client has in open cases at once, one coin: enough for one slot with content at a base fee of 70 * 10^9
+ * Most wei that this client has in open cases, and has lost to answers within `lossBlocks`, one coin: enough for one slot with content at a base fee of 70 * 10^9
  * wei with headroom, or for an entry while five cases are open at 15 * 10^9. All of it can be lost if all is answered.
  */
 export const defaultSpendLimit: bigint = 10n ** 18n
+
+/** Blocks for which the bond of an answered case counts as spent: a week of blocks of 12 seconds. */
+export const lossBlocks = 50_400n
 
 // Base fees rise by at most an eighth a block: twice today's holds for six blocks.
 const headroom = 2n
@@ -209,12 +212,15 @@ async function bondFor(court: Court, subject: Hash, slot: number | undefined): P
 
 async function assertWithinLimit(options: Options, caseId: string, bond: bigint): Promise<void> {
   const limit = options.spendLimit ?? defaultSpendLimit
+  const newest = BigInt((await options.court.rpc.request('eth_blockNumber')) as string)
   let spent = 0n
   for (const id of await options.cases.list()) {
     const state = id === caseId ? undefined : await options.cases.load(id)
     // A case that another was first to open binds the other's coin.
     if (state === undefined || !Bytes.equal(state.challenger, options.court.sender.address)) continue
     if (state.stage === 'open' || state.stage === 'opening') spent += state.bond
+    // Who gives nothing but on chain earns by each answer: without a memory of losses there would be no end to it.
+    if (state.stage === 'answered' && (state.openedAtBlock ?? 0n) + lossBlocks > newest) spent += state.bond
   }
   if (spent + bond > limit) throw new SpendLimitError(limit, spent, bond)
 }
@@ -306,8 +312,8 @@ async function isTrueEntry(crypto: Crypto, published: CourtEvents.EntryPublished
 export class SpendLimitError extends PolicyError<'spend-limit'> {
   override readonly name = 'Cases.SpendLimitError'
   constructor(limit: bigint, spent: bigint, bond: bigint) {
-    super('spend-limit', 'The bond would exceed what may be spent on open cases.', {
-      facts: [`Limit: ${limit} wei`, `In open cases: ${spent} wei`, `Bond: ${bond} wei`],
+    super('spend-limit', 'The bond would exceed what may be spent on cases.', {
+      facts: [`Limit: ${limit} wei`, `In open and lately answered cases: ${spent} wei`, `Bond: ${bond} wei`],
     })
   }
 }

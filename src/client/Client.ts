@@ -28,8 +28,10 @@ import * as Graded from './Graded.ts'
 import * as Heartbeats from './Heartbeats.ts'
 import * as HttpBody from './HttpBody.ts'
 import * as NodeInfo from './NodeInfo.ts'
+import * as Patience from './Patience.ts'
 import * as PendingCall from './PendingCall.ts'
 import * as Raising from './Raising.ts'
+import * as Rounds from './Rounds.ts'
 import {
   type AnchorStore,
   type CallStore,
@@ -100,19 +102,8 @@ export const defaultTerms: Terms = Object.freeze({ parties: Object.freeze(['node
 export const defaultPolicy: Policy.Policy = strict
 const nobody: Names = Object.freeze({ witnesses: [], operators: [], rewrites: [] })
 
-/** What one round over the pending receipts came to; hashes in hex. */
-export type PendingReport = {
-  readonly final: readonly string[]
-  readonly pending: readonly string[]
-  /** Orders (their hashes) whose receipt no log has pledged yet. */
-  readonly awaited: readonly string[]
-  /** `receiptHash` is the order's hash for a call whose receipt is still to come. */
-  readonly failed: readonly { readonly receiptHash: string; readonly code: string }[]
-  /** Names of the `.fault` files that this round wrote. */
-  readonly faults: readonly string[]
-  /** How far the filing has come, where there is a court and it could be reached. */
-  readonly filing?: Filing.Report
-}
+/** What one round over the pending receipts came to. */
+export type PendingReport = Rounds.Report
 
 /** A caller of one gateway; its answers are reachable only against a verdict. */
 export type Client = {
@@ -163,8 +154,9 @@ export function create(options: Options): Client {
   const fetch = options.fetch ?? globalThis.fetch
   const faults = options.faults ?? memoryFaultStore()
   const { court } = options
+  const patience = Patience.create(fetch, now)
   const watching = Watching.create({
-    ...{ crypto, fetch, baseUrl, chain: options.chain, faults },
+    ...{ crypto, fetch: patience.fetch, baseUrl, chain: options.chain, faults },
     store: options.watch ?? memoryWatchStore(),
     observe: court === undefined ? undefined : (logId) => Filing.observe(court, logId),
     demands:
@@ -177,7 +169,7 @@ export function create(options: Options): Client {
   })
   const raisingParts: Raising.Parts = {
     crypto,
-    fetch,
+    fetch: patience.fetch,
     baseUrl,
     chain: options.chain,
     anchors,
@@ -187,25 +179,42 @@ export function create(options: Options): Client {
   const awaiting = Awaiting.create({
     ...{ crypto, policy, sleep, now, grade, calls: options.calls ?? memoryPendingStore() },
     follow: async (asked) =>
-      PendingCall.follow({ crypto, fetch, baseUrl, watch: watching, info: await describe() }, asked),
+      PendingCall.follow(
+        { crypto, fetch: patience.fetch, baseUrl, watch: watching, info: await describe(patience.fetch) },
+        asked,
+      ),
   })
   let cached: NodeInfo.NodeInfo | undefined
   const beats: Heartbeats.Memory = new Map()
 
   async function info(): Promise<NodeInfo.NodeInfo> {
     if (cached !== undefined) return cached
-    const read = await describe()
+    const read = await describe(fetch)
     await assertRegistered(read)
-    const { chainId, anchorLog } = read
-    await watching.sawLogs(read.logs.map(({ logId, publicKey }) => ({ chainId, anchorLog, logId, publicKey })))
+    await watching.sawLogs(NodeInfo.namedLogs(read))
     cached = read
     return read
   }
 
+  /** The node may have new keys and new logs since. */
+  function newInfo(): Promise<NodeInfo.NodeInfo> {
+    cached = undefined
+    return info()
+  }
+
+  /** The logs that the node uses now, also those that it took up after the first call. */
+  async function lookAtLogs(): Promise<void> {
+    try {
+      await watching.sawLogs(NodeInfo.namedLogs(await describe(patience.fetch)))
+    } catch (error) {
+      if (!BaseError.isInstance(error)) throw error
+    }
+  }
+
   /** What the node says of itself now, if it stands on a chain that this reader named. */
-  async function describe(): Promise<NodeInfo.NodeInfo> {
+  async function describe(by: typeof globalThis.fetch): Promise<NodeInfo.NodeInfo> {
     const response = await HttpBody.reach(
-      fetch(new URL('/.well-known/assay.json', baseUrl), {
+      by(new URL('/.well-known/assay.json', baseUrl), {
         redirect: 'error',
         signal: AbortSignal.timeout(Exchange.besideTimeoutMs),
       }),
@@ -219,9 +228,7 @@ export function create(options: Options): Client {
   async function heartbeat(): Promise<Heartbeats.Facts> {
     const { chain } = options
     if (chain === undefined) throw new Heartbeats.NoChainError()
-    // The node may have a new key since.
-    cached = undefined
-    return Heartbeats.ask({ ...{ crypto, fetch, baseUrl, chain, memory: beats }, info: await info() })
+    return Heartbeats.ask({ ...{ crypto, fetch, baseUrl, chain, memory: beats }, info: await newInfo() })
   }
 
   /** With a view of the chain: the key that will sign is the registered one of that node, or nothing is sent. */
@@ -304,6 +311,7 @@ export function create(options: Options): Client {
         fetch,
         baseUrl,
         info: read,
+        newInfo,
         signer: options.signer,
         random: options.random,
         nowSeconds: () => BigInt(Math.floor(now() / 1000)),
@@ -373,29 +381,6 @@ export function create(options: Options): Client {
     if (failure !== undefined && found.length === 0) throw failure
   }
 
-  async function raisePending(): Promise<PendingReport> {
-    const { awaited, failed } = await awaiting.round()
-    const report = { final: [] as string[], pending: [] as string[], awaited, failed: [...failed] }
-    for (const receiptHash of await pending.list()) {
-      try {
-        const bytes = await pending.load(receiptHash)
-        if (bytes === undefined) continue
-        const raised = await raise(bytes)
-        if (raised.isFinal) await finish(receiptHash)
-        else if (raised.changed && !Bytes.equal(raised.bundle, bytes)) await pending.save(receiptHash, raised.bundle)
-        ;(raised.isFinal ? report.final : report.pending).push(receiptHash)
-      } catch (error) {
-        // One receipt that cannot rise must not hold back the others; it stays for its holder to look at.
-        if (!BaseError.isInstance(error)) throw error
-        report.failed.push({ receiptHash, code: error.code })
-      }
-    }
-    const { faults: found, closed } = await watching.round()
-    for (const receiptHash of closed) await pending.remove(receiptHash)
-    const filing = await filed()
-    return { ...report, faults: found, ...(filing === undefined ? {} : { filing }) }
-  }
-
   /** Takes all fault files a step further. A court that cannot be reached now is asked again in the next round. */
   async function filed(): Promise<Filing.Report | undefined> {
     if (court === undefined) return undefined
@@ -422,6 +407,8 @@ export function create(options: Options): Client {
       await sleep(everyMs, signal)
     }
   }
+
+  const raisePending = Rounds.create({ awaiting, pending, patience, watching, raise, finish, lookAtLogs, filed })
 
   const ofBundle: Client['verdict'] = (bundle, asked) => verdict(bundle, asked)
   return { baseUrl, policy, info, heartbeat, call, verdict: ofBundle, raisePending, keepRaising, raise }

@@ -11,7 +11,7 @@ import * as Claims from '../protocol/Claims.ts'
 import * as ClaimsTree from '../protocol/ClaimsTree.ts'
 import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
-import { UnavailableError, UsageError, VerificationError } from '../protocol/errors.ts'
+import { BaseError, UnavailableError, UsageError, VerificationError } from '../protocol/errors.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Order from '../protocol/Order.ts'
 import * as Pledge from '../protocol/Pledge.ts'
@@ -28,6 +28,8 @@ export type Parts = {
   readonly fetch: typeof globalThis.fetch
   readonly baseUrl: string
   readonly info: NodeInfo
+  /** What the node says of itself now, when its answer is of another key or log; without it the answer is taken as it came. */
+  readonly newInfo?: () => Promise<NodeInfo>
   readonly signer: Cose.Signer
   readonly random: (length: number) => Uint8Array
   readonly nowSeconds: () => bigint
@@ -208,28 +210,30 @@ async function readStream(response: Response, onData: ((data: string) => void) |
 
 /** Puts the bundle of a call together; throws `Exchange.ReceiptError`, `Exchange.ResponseMismatchError` and the parsers' errors. */
 export async function assemble(
-  parts: Pick<Parts, 'crypto' | 'fetch' | 'baseUrl' | 'info' | 'watch'>,
+  parts: Pick<Parts, 'crypto' | 'fetch' | 'baseUrl' | 'info' | 'newInfo' | 'watch'>,
   request: Pick<Request, 'target' | 'body'>,
   made: Made,
   read: Came,
 ): Promise<Answer> {
-  const { crypto, info } = parts
+  const { crypto } = parts
   const [receipt, pledge, secret, claims] = ['receipt', 'pledge', 'secret', 'claims'].map((name) =>
     read.values.get(name),
   )
   const signed = receipt === undefined ? undefined : Wire.decodeReceipt(receipt)
-  if (signed === undefined || secret === undefined)
-    throw new ReceiptError('receipt-incomplete', 'The answer carries only a part of its receipt.')
+  if (signed === undefined) throw incomplete()
   const { head, signature } = signed
+  const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
+  const info = await currentInfo(parts, head, pledgePiece?.words)
   const seen = { head, signature, publicKey: info.publicKey }
   await parts.watch?.sawHead(seen)
-  const pledgePiece = pledge === undefined ? undefined : Wire.decodePledge(pledge)
   const log = logOf(info, pledgePiece?.words)
   const promised =
     pledgePiece === undefined || log === undefined
       ? undefined
       : { ...seen, pledge: pledgePiece.words, pledgeSignature: pledgePiece.signature, logKey: log.publicKey }
   if (promised !== undefined) await parts.watch?.sawPledge(promised)
+  // What is signed is remembered whether or not the rest came with it.
+  if (secret === undefined) throw incomplete()
   const secretBytes = Wire.decodeSecret(secret)
   const receiptHash = Bytes.toHex(Head.hash(crypto, head))
   const readToken = Wire.readToken(crypto, secretBytes)
@@ -269,6 +273,29 @@ export async function assemble(
   }
   assertResponse(crypto, disclosed, salt('response'), read.chunks)
   return { status: read.status, mediaType: read.mediaType, chunks: read.chunks, receiptHash, bundle, readToken }
+}
+
+function incomplete(): ReceiptError {
+  return new ReceiptError('receipt-incomplete', 'The answer carries only a part of its receipt.')
+}
+
+/** Asked for anew when the head names another key or the pledge another log than is known: a node replaces both. */
+async function currentInfo(
+  { info, newInfo }: Pick<Parts, 'info' | 'newInfo'>,
+  head: Uint8Array,
+  pledge: Uint8Array | undefined,
+): Promise<NodeInfo> {
+  if (newInfo === undefined) return info
+  const keyEpoch = Number(Bytes.toBigInt(head.subarray(61, 65)))
+  const isKnown = keyEpoch === info.keyEpoch && (pledge === undefined || logOf(info, pledge) !== undefined)
+  if (isKnown) return info
+  try {
+    return await newInfo()
+  } catch (error) {
+    // What cannot be had now changes nothing about what came.
+    if (BaseError.isInstance(error)) return info
+    throw error
+  }
 }
 
 /** The node's log that gave the pledge. */

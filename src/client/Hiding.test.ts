@@ -7,8 +7,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import * as FakeGateway from '../../tests/fakes/FakeGateway.ts'
+import * as World from '../../tests/fakes/World.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import * as Head from '../protocol/Head.ts'
+import { embedded } from '../verify/policies.ts'
 import type * as Demanding from './Demanding.ts'
 import { fileWatchStore } from './FileStores.ts'
 import { memoryFaultStore } from './Stores.ts'
@@ -148,5 +153,131 @@ describe('a second head in the place of mine (F1)', () => {
     await twin()
     for (let i = 0; i < 4; i++) await client.raisePending()
     assert.deepEqual(await classesOf(faults), [1])
+  })
+})
+
+describe('a node with more than one log', () => {
+  /** A second log of the same node, as another gateway keeps it, under another name. */
+  async function withSecondLog(
+    work: (
+      second: FakeGateway.FakeGateway,
+      client: ReturnType<typeof start>,
+      info: { isBoth: boolean },
+    ) => Promise<void>,
+  ) {
+    const second = await FakeGateway.start()
+    const otherId = digest('the second log')
+    const info = { isBoth: true }
+    try {
+      const isOther = (logId: Uint8Array) => Bytes.equal(logId, otherId)
+      const chain = new Proxy(gateway.chain, {
+        get(of, name) {
+          const value = Reflect.get(of, name) as unknown
+          if (!['logRecord', 'logHead', 'step', 'hints', 'observed'].includes(String(name))) return value
+          return (logId: Uint8Array, ...rest: unknown[]) => {
+            const at = isOther(logId) ? second.chain : gateway.chain
+            return (Reflect.get(at, name) as (...all: unknown[]) => unknown)(World.logId, ...rest)
+          }
+        },
+      })
+      const both = (async (input, init) => {
+        const url = new URL(String(input))
+        if (url.pathname.startsWith(`/log/${Bytes.toHex(otherId)}`)) {
+          return fetch(
+            new URL(url.pathname.replace(Bytes.toHex(otherId), Bytes.toHex(World.logId)) + url.search, second.url),
+            init,
+          )
+        }
+        const response = await fetch(input, init)
+        if (headFile.test(url.pathname) && response.status === 404)
+          return fetch(new URL(url.pathname, second.url), init)
+        if (url.pathname !== '/.well-known/assay.json' || !info.isBoth) return response
+        const data = (await response.json()) as { logs: { logId: string; url: string }[] }
+        const [log] = data.logs
+        return Response.json({
+          ...data,
+          logs: [log, { ...log, logId: Bytes.toHex(otherId), url: `/log/${Bytes.toHex(otherId)}` }],
+        })
+      }) as Fetch
+      await work(second, start({ fetch: both, chain }), info)
+    } finally {
+      await second.close()
+    }
+  }
+
+  test('is followed in all of them: the second head is in the other one (F1)', () =>
+    withSecondLog(async (second, { client, faults }) => {
+      await call(client)
+      await second.issue({ sequence: 0n, previous: new Uint8Array(32) })
+      await client.raisePending()
+      assert.deepEqual(await classesOf(faults), [1])
+    }))
+
+  test('also in one that it takes up after the first call', () =>
+    withSecondLog(async (second, { client, faults }, info) => {
+      info.isBoth = false
+      await call(client)
+      await client.raisePending()
+      info.isBoth = true
+      await second.issue({ sequence: 0n, previous: new Uint8Array(32) })
+      await client.raisePending()
+      assert.deepEqual(await classesOf(faults), [1])
+    }))
+})
+
+describe('what is signed is remembered, whatever comes with it', () => {
+  test('a second head in an answer without its secret (F1)', async () => {
+    const [watch, faults] = [memoryWatchStore(), memoryFaultStore()]
+    const withoutSecret: Fetch = async (input, init) => {
+      const response = await fetch(input, init)
+      const headers = new Headers(response.headers)
+      headers.delete('assay-secret')
+      return new Response(response.body, { status: response.status, headers })
+    }
+    const first = start({ watch, faults })
+    await call(first.client)
+    const second = start({ watch, faults, fetch: withoutSecret })
+    await assert.rejects(call(second.client, 'two-heads'), { code: 'receipt-incomplete' })
+    gateway.lie = 'none'
+    assert.deepEqual(await classesOf(faults), [1])
+  })
+
+  test('a second head that is given for a pending answer, and then no claims (F1)', async () => {
+    const { client, faults, watch } = start()
+    await call(client)
+    const first = Head.parse([...gateway.heads.values()][0]?.head as Uint8Array)
+    const head = Head.serialize({ ...first, claimsRoot: digest('another call') })
+    const signature = await Cose.sign(crypto, World.signers.node, 'receipt', Head.payload(crypto, head))
+    const told = (async (input, init) => {
+      const response = await fetch(input, init)
+      if (!/by-order/.test(String(input))) return response
+      const data = (await response.json()) as Record<string, string>
+      return Response.json({ ...data, head: Bytes.toBase64url(head), signature: Bytes.toBase64url(signature) })
+    }) as Fetch
+    gateway.lateReceipts = 'there'
+    const asked = start({ faults, watch, fetch: told })
+    await call(asked.client, 'late')
+    assert.equal((await asked.client.raisePending()).failed[0]?.code, 'claims-missing')
+    assert.deepEqual(await classesOf(faults), [1])
+  })
+})
+
+describe('a node that replaces its key or its log', () => {
+  test('is called on, and what it signs is followed', async () => {
+    const { keyRecord } = gateway
+    const bent = bending(/assay\.json$/, (bytes) => {
+      const data = JSON.parse(Bytes.toUtf8(bytes)) as { node: object; logs: object[] }
+      const publicKey = Bytes.toBase64url(World.signers.stranger.publicKey)
+      const logs = [{ ...data.logs[0], logId: Bytes.toHex(digest('an old log')) }]
+      return Bytes.fromUtf8(JSON.stringify({ ...data, node: { ...data.node, keyEpoch: 1, publicKey }, logs }))
+    })
+    const { client, watch, faults } = start({ fetch: bent.fetch })
+    gateway.keyRecord = { keyId: World.keyIdOf(World.signers.stranger), role: 1, validUntilBlock: 0n }
+    await client.info()
+    gateway.keyRecord = keyRecord
+    bent.isOn = false
+    await (await call(client)).meets(embedded, { waitSeconds: 5 })
+    assert.equal((await watch.list('heads')).length, 1)
+    assert.deepEqual(await faults.list(), [])
   })
 })

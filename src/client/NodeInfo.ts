@@ -75,6 +75,11 @@ export function parse(text: string): NodeInfo {
   }
 }
 
+/** The logs of a description, with the contracts that it names. */
+export function namedLogs({ chainId, anchorLog, logs }: NodeInfo) {
+  return logs.map(({ logId, publicKey }) => ({ chainId, anchorLog, logId, publicKey }))
+}
+
 function object(value: unknown, place: string): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new NodeInfoError(place)
   return value as Record<string, unknown>

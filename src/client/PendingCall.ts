@@ -98,12 +98,15 @@ export async function follow(
     throw new Exchange.ReceiptError('receipt-lost', 'The node answered this call and knows of no receipt for it.')
   if (!response.ok) throw new Exchange.GatewayError(response.status, Exchange.errorCode(body), undefined)
   const found = parseFound(body)
+  // Before anything is made of it: another head for this place may come, or have come.
+  await parts.watch?.sawHead(found)
   const readToken = Wire.readToken(crypto, call.secret)
   const path = `/v1/receipts/${Bytes.toHex(Head.hash(crypto, found.head))}/claims`
   const bytes = await Exchange.fetchWithToken(parts, path, readToken)
   if (bytes === undefined)
     throw new Exchange.ReceiptError('claims-missing', "The node did not give the receipt's claims.")
   const { head, signature, claims, pledge } = Wire.decodeReceiptClaims(bytes)
+  await parts.watch?.sawHead({ head, signature, publicKey: found.publicKey })
   if (!Bytes.equal(head, found.head) || !Bytes.equal(signature, found.signature) || pledge === undefined)
     throw new Exchange.ReceiptError('other-receipt', 'The node gives two different receipts for one order.')
   const values = new Map([

@@ -7,8 +7,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import * as World from '../../tests/fakes/World.ts'
 import { crypto } from '../crypto/node.ts'
+import * as Bytes from '../protocol/Bytes.ts'
 import * as Merkle from '../protocol/Merkle.ts'
+import * as Order from '../protocol/Order.ts'
+import * as Wire from '../protocol/Wire.ts'
 import type * as Demanding from './Demanding.ts'
 import { fileWatchStore } from './FileStores.ts'
 import { memoryFaultStore } from './Stores.ts'
@@ -20,6 +24,7 @@ import { call, filesOf, gateway, start } from './watching.t.ts'
 /** issuedAtBlock 100 and 600 blocks of the fake. */
 const deadline = 700n
 const graceBlocks = 50n
+const domain = { chainId: World.chainId, registry: World.registry }
 
 describe('a log that does not keep its pledge in time (F4)', () => {
   const lateness = async (faults: Parameters<typeof filesOf>[0]) =>
@@ -166,6 +171,44 @@ describe('what is not given is demanded', () => {
       await watching.round()
     }
     assert.deepEqual(asked, [])
+  })
+
+  test('the answer itself, slot 4, once slot 1 is opened and is my order (F18)', async () => {
+    const asked: string[] = []
+    let hash: Uint8Array | undefined
+    let answers = 0
+    const demands: Demanding.Demands = {
+      entry: async () => {},
+      async slot(_, slot) {
+        asked.push(`slot ${slot}`)
+        if (++answers === 1) return { isOver: false }
+        const value = Bytes.concat(Uint8Array.of(0x58, 0x20), hash as Uint8Array)
+        return { isOver: true, opening: { salt: new Uint8Array(16), value, path: [] } }
+      },
+      async content(receipt, slot, { words, opening }) {
+        assert.deepEqual(Order.hash(crypto, Order.parse(words), domain), opening.value.subarray(2))
+        assert.equal(receipt.place.index, 2n)
+        asked.push(`content ${slot}`)
+        return { isOver: asked.length > 3 }
+      },
+      follow: async () => [],
+    }
+    const { watching, store } = await followed({ demands })
+    gateway.anchored = undefined
+    const seen = (async (input, init) => {
+      const order = new Headers(init?.headers).get('assay-order')
+      if (order !== null) hash = Order.hash(crypto, Order.parse(Wire.decodeOrder(order).words), domain)
+      return fetch(input, init)
+    }) as typeof globalThis.fetch
+    const { client } = start({ watch: store, fetch: seen })
+    await assert.rejects(call(client, 'claims-withheld'), { code: 'claims-missing' })
+    gateway.lie = 'none'
+    for (let i = 0; i < 9; i++) {
+      gateway.height += 10n
+      await watching.round()
+    }
+    assert.deepEqual(asked, ['slot 1', 'slot 1', 'content 4', 'slot 1', 'content 4'])
+    assert.deepEqual(await store.list('unopened'), [])
   })
 
   test('the claims of a receipt (F18)', async () => {

@@ -60,7 +60,8 @@ test('facts, tiles and neighbours of an honest network', async () => {
   const [line] = bundle.checkpoint.cosignatures
   assert.ok(line !== undefined)
   const registration = await chain.registrationOf(Cose.keyId(crypto, line.publicKey))
-  assert.deepEqual([registration?.role, registration?.keyEpoch], [3, 0])
+  // Node and witness enter their keys side by side: either may be the first.
+  assert.ok(registration?.role === 3 && registration.keyEpoch <= 1)
   assert.equal(await chain.registrationOf(new Uint8Array(32).fill(1)), undefined)
   const terms = await chain.courtTerms()
   assert.ok(terms !== undefined && terms.graceBlocks > 0n && terms.incidentBlocks > 0n)

@@ -99,6 +99,13 @@ export type FakeGateway = Seen & {
   >
   /** Signs and stores a head of this node that nobody asked for. */
   issue(fields: Partial<Head.Head>): Promise<void>
+  /** The block that pledges name. */
+  issuedAt: { readonly number: bigint; readonly hash: Uint8Array }
+  /** The witness cosigns what the log shows; else only what is anchored. */
+  isWitnessFalse: boolean
+  /** The node's keys, the last one in use; a new one takes the next epoch and begins at 0. */
+  readonly keys: Cose.Signer[]
+  rotate(signer: Cose.Signer): void
   close(): Promise<void>
 }
 
@@ -125,6 +132,8 @@ export async function start(): Promise<FakeGateway> {
   let lastPrevious: Uint8Array = new Uint8Array(32)
   let first: Record<string, string> | undefined
   const late = new Map<string, Late>()
+  const nodeKey = (): Cose.Signer => gateway.keys.at(-1) as Cose.Signer
+  const keyEpoch = (): number => gateway.keys.length - 1
 
   const server = createServer((request, response) => {
     route(request, response).catch(() => response.destroy())
@@ -138,7 +147,7 @@ export async function start(): Promise<FakeGateway> {
     for await (const part of request) parts.push(part as Buffer)
     const body = Uint8Array.from(Buffer.concat(parts))
     if (gateway.hidden.has('everything')) return void response.destroy()
-    if (pathname === '/.well-known/assay.json') return json(response, wellKnown())
+    if (pathname === '/.well-known/assay.json') return json(response, wellKnown(nodeKey(), keyEpoch()))
     if (pathname === '/v1/models') return json(response, { object: 'list', data: [{ id: 'tiny', object: 'model' }] })
     const file = /^\/log\/[0-9a-f]{64}\/(tile\/.*|checkpoint)$/.exec(pathname)?.[1]
     if (file !== undefined) return published(response, file)
@@ -202,7 +211,7 @@ export async function start(): Promise<FakeGateway> {
     if (lateReceipts === 'lost' || found === undefined)
       return void json(response, { error: { code: 'receipt_not_found' } }, 404)
     const { head, signature } = Wire.decodeReceipt(found.Receipt)
-    const publicKey = Bytes.toBase64url(signers.node.publicKey)
+    const publicKey = Bytes.toBase64url((gateway.keys[Head.parse(head).keyEpoch] ?? nodeKey()).publicKey)
     json(response, {
       ...{ hash: found.hash, head: Bytes.toBase64url(head), signature: Bytes.toBase64url(signature), publicKey },
     })
@@ -258,18 +267,18 @@ export async function start(): Promise<FakeGateway> {
         : ClaimsTree.leaf(crypto, slot, salts[slot] as Uint8Array, value)
     })
     const head = Head.serialize({
-      ...{ chainId, registry, keyEpoch: 0, modeBits: 4, flags: 0, ...linkOf(lie) },
+      ...{ chainId, registry, keyEpoch: keyEpoch(), modeBits: 4, flags: 0, ...linkOf(lie) },
       nodeId: lie === 'other-node-id' ? digestOf('another node') : nodeId,
       claimsRoot: ClaimsTree.root(crypto, tree),
     })
     if (lie !== 'two-heads') sequence++
     if (lie !== 'two-heads') previous = Head.hash(crypto, head)
-    const signer = lie === 'other-node-key' ? signers.stranger : signers.node
+    const signer = lie === 'other-node-key' ? signers.stranger : nodeKey()
     const signature = await Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, head))
     const { leafHash, leafIndex } = appended({ head, signature, publicKey: signer.publicKey }, lie)
     const words = Pledge.words({
       ...{ chainId, anchorLog, logId, leafHash, leafIndex },
-      ...{ issuedAtBlock: issuedAt.number, issuedAtBlockHash: issuedAt.hash },
+      ...{ issuedAtBlock: gateway.issuedAt.number, issuedAtBlockHash: gateway.issuedAt.hash },
     })
     const logSigner = lie === 'stranger-pledge' ? signers.stranger : signers.log
     const pledge = { words, signature: await Cose.sign(crypto, logSigner, 'pledge', Pledge.payload(crypto, words)) }
@@ -322,12 +331,13 @@ export async function start(): Promise<FakeGateway> {
 
   async function issue(fields: Partial<Head.Head>): Promise<void> {
     const head = Head.serialize({
-      ...{ chainId, registry, nodeId, keyEpoch: 0, modeBits: 4, flags: 0, claimsRoot: digestOf('another call') },
+      ...{ chainId, registry, nodeId, keyEpoch: keyEpoch(), modeBits: 4, flags: 0 },
+      claimsRoot: digestOf(`another call ${heads.size}`),
       ...{ sequence, previous },
       ...fields,
     })
-    const signature = await Cose.sign(crypto, signers.node, 'receipt', Head.payload(crypto, head))
-    appended({ head, signature, publicKey: signers.node.publicKey }, 'none')
+    const signature = await Cose.sign(crypto, nodeKey(), 'receipt', Head.payload(crypto, head))
+    appended({ head, signature, publicKey: nodeKey().publicKey }, 'none')
     if (fields.sequence === undefined) {
       sequence++
       previous = Head.hash(crypto, head)
@@ -335,7 +345,6 @@ export async function start(): Promise<FakeGateway> {
   }
 
   const anchoredLeaves = () => gateway.anchored?.() ?? leaves
-  const toldLeaves = () => gateway.told?.() ?? anchoredLeaves()
 
   function signedHead(response: ServerResponse, hash: string): void {
     const found = gateway.hidden.has('receipts') ? undefined : heads.get(hash)
@@ -360,7 +369,8 @@ export async function start(): Promise<FakeGateway> {
   }
 
   async function proof(index: number) {
-    const leaves = toldLeaves()
+    const toldTruly = anchoredLeaves()
+    const leaves = gateway.told?.() ?? toldTruly
     const root = Merkle.root(crypto, leaves)
     const statement = Checkpoint.payload(
       crypto,
@@ -376,7 +386,9 @@ export async function start(): Promise<FakeGateway> {
         Bytes.toBase64url,
       ),
       cosignatures: [
-        { publicKey: Bytes.toBase64url(signers.witness.publicKey), signature: await line(signers.witness, 'cosign') },
+        ...(gateway.isWitnessFalse || leaves === toldTruly
+          ? [{ publicKey: Bytes.toBase64url(signers.witness.publicKey), signature: await line(signers.witness, 'cosign') }]
+          : []),
         { publicKey: Bytes.toBase64url(signers.stranger.publicKey), signature: await line(signers.stranger, 'cosign') },
       ],
     }
@@ -389,6 +401,13 @@ export async function start(): Promise<FakeGateway> {
       ...{ chainId, finality: 'development', headers: [] },
       nodeRegistry: { address: registry, codeHash: registryCode },
       anchorLog: { address: anchorLog, codeHash: anchorLogCode },
+    },
+    ...{ issuedAt, isWitnessFalse: true, keys: [signers.node] },
+    rotate: (signer) => {
+      gateway.keys.push(signer)
+      sequence = 0n
+      previous = new Uint8Array(32)
+      lastPrevious = previous
     },
     ...{ chain, received, operators: [nodeOperator], witnesses: [keyIdOf(signers.witness)] },
     ...{
@@ -412,13 +431,13 @@ export async function start(): Promise<FakeGateway> {
   return gateway
 }
 
-function wellKnown() {
+function wellKnown(signer: Cose.Signer, keyEpoch: number) {
   return {
     version: 1,
     chain: { chainId: String(chainId), nodeRegistry: Bytes.to0x(registry), anchorLog: Bytes.to0x(anchorLog) },
     node: {
-      ...{ nodeId: Bytes.toHex(nodeId), keyEpoch: 0, operator: Bytes.to0x(nodeOperator) },
-      publicKey: Bytes.toBase64url(signers.node.publicKey),
+      ...{ nodeId: Bytes.toHex(nodeId), keyEpoch, operator: Bytes.to0x(nodeOperator) },
+      publicKey: Bytes.toBase64url(signer.publicKey),
     },
     logs: [
       {

@@ -177,7 +177,7 @@ export function create(options: {
       log: { chainId: Rules.chainId, anchorLog: Rules.anchorLog, logId, publicKey: key.signer.publicKey },
       ...{ signer: signing(of, witnessKey.signer), chain: endpoint.view, crypto, now: endpoint.nowMs },
       ...(witnessKey.ed25519 === undefined ? {} : { ed25519: witnessKey.ed25519 }),
-      ...{ hooks: { reached: reached(of) }, recheckMs: 1 },
+      ...{ hooks: { reached: reached(of) }, recheckMs: 1, keyFolder: join(home, folders[0].witness) },
     })
     of.closers.push(witness.close)
     if (witness.stopped() !== undefined) count(`witness ${witness.stopped()}`)
@@ -303,9 +303,6 @@ export function create(options: {
     for (const name of [names.log, names.witness]) {
       if (existsSync(join(home, name))) renameSync(join(home, name), join(aside, name))
     }
-    // A log that is entered again after a reorganisation can get the name of one before it, and a witness without memory
-    // would cosign both: with the memory goes the key.
-    rmSync(join(home, 'witness', 'key.json'), { force: true })
   }
 
   function portOf(of: Life, log: Log.Log): Pick<Log.Log, 'append' | 'highest' | 'identity'> {

@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test'
 import { trustAnchorsOf } from '@assay/node/settle/deploy'
 import * as Evidence from '@assay/node/settle/evidence'
 import { openScene } from '@assay/node/settle/scene'
-import { CourtCalls, Rpc, Sender, TrustAnchors } from 'assay/chain'
+import { CaseCalls, CourtCalls, Rpc, Sender, TrustAnchors } from 'assay/chain'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, Checkpoint, Cose, Fault, Merkle, Note } from 'assay/protocol'
 import { privateKeyToAccount } from 'viem/accounts'
@@ -218,6 +218,50 @@ describe('the court from the command line', () => {
     } finally {
       server.close()
     }
+  })
+
+  test('cases nobody answers: looked at, ended, paid back; one that a stranger ended is withdrawn', async () => {
+    const log = await Evidence.newLog(scene)
+    await Evidence.anchor(scene, log, [bytesOf('leaf 0'), bytesOf('leaf 1')])
+    const logId = Bytes.toHex(log.logId)
+    const own = newHome('challenger')
+    const first = await json(['fault', 'challenge', logId, '0'], own, 'process')
+    assert.deepEqual([first.code, first.value[0].stage, first.value[0].index], [0, 'open', '0'])
+    const [{ caseId, bond }] = first.value
+    assert.deepEqual((await json(['fault', 'challenge', logId, '0'], own)).value, first.value)
+    assert.equal((await json(['fault', 'challenge', logId, '1', '--limit', '1'], own)).value.error.code, 'spend-limit')
+    assert.equal((await json(['fault', 'challenge', logId, '2'], own)).value.error.code, 'call-reverted')
+    assert.equal((await json(['fault', 'challenge', 'log', '0'], own)).value.error.code, 'case-input')
+    assert.deepEqual((await json(['fault', 'expire'], own)).value, first.value)
+    await Evidence.mine(scene, 301)
+    assert.equal((await json(['fault', 'cases'], own, 'process')).value[0].stage, 'open')
+    const ended = await json(['fault', 'expire'], own, 'process')
+    assert.deepEqual([ended.code, ended.value.length], [0, 1])
+    const [{ stage, reward, paid }] = ended.value
+    assert.deepEqual([stage, reward, paid], ['expired', '50 ASY', bond])
+    assert.deepEqual((await json(['fault', 'cases'], own)).value, ended.value)
+    assert.deepEqual((await json(['fault', 'withdraw'], own)).value, { wei: '0' })
+    const { recorded } = (await json(['fault', 'list'], own)).value
+    const record = recorded.find((one: { faultId: string }) => one.faultId === caseId)
+    assert.deepEqual([record.class, record.penalty, record.reporterReward], [17, '200 ASY', '50 ASY'])
+
+    const second = (await json(['fault', 'challenge', logId, '1'], own)).value[0]
+    assert.equal(second.stage, 'open')
+    await Evidence.mine(scene, 301)
+    const data = CaseCalls.expireCase(CaseCalls.entryCase(crypto, log.logId, 1n).incident)
+    await scene.sender.send({ to: scene.book.stake.faultCases.address, data })
+    const back = await json(['fault', 'withdraw'], own, 'process')
+    assert.deepEqual(back.value, { wei: String(Number(second.bond) * 1e18) })
+    assert.match((await run(['fault', 'withdraw'], own)).stdout, /nothing to withdraw/)
+    const all = (await json(['fault', 'expire'], own)).value
+    assert.deepEqual(
+      all.map((one: Record<string, string>) => [one.stage, one.paid]),
+      [
+        ['expired', bond],
+        ['expired', second.bond],
+      ],
+    )
+    assert.match((await run(['fault', 'cases'], newHome('idle'))).stdout, /no cases/)
   })
 
   test('an account without coin is named; help has examples', async () => {

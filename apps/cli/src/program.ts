@@ -230,10 +230,13 @@ export function create(context: Context, done: (code: number) => void): Command 
   command('cases', 'What became of your demands.', 'assay fault cases --json', fault).action((options) =>
     run(async () => (await import('./commands/cases.ts')).follow(context, options, false)),
   )
-  command('expire', 'End those that nobody answered in time.', 'assay fault expire', fault).action((options) =>
-    run(async () => (await import('./commands/cases.ts')).follow(context, options, true)),
-  )
-  command('withdraw', 'Fetch bonds that came back.', 'assay fault withdraw', fault).action((options) =>
+  command(
+    'expire',
+    'End those that nobody answered in time, and fetch their rewards and bonds.',
+    'assay fault expire',
+    fault,
+  ).action((options) => run(async () => (await import('./commands/cases.ts')).follow(context, options, true)))
+  command('withdraw', 'Fetch bonds that came back, all at once.', 'assay fault withdraw', fault).action((options) =>
     run(async () => (await import('./commands/cases.ts')).withdraw(context, options)),
   )
 

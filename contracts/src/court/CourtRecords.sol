@@ -26,6 +26,8 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
 
     /// @dev Longest wait from a commitment to its filing: a day of 12-second blocks.
     uint32 private constant MAX_REVEAL_BLOCKS = 7_200;
+    /// @dev FaultCases keeps bonds in 48 bits of gwei; the eighth open against a subject is at least 128 times the floor.
+    uint64 private constant MAX_BOND_FLOOR_GWEI = 2 ** 41 - 1;
     /// @dev Places of the two percentages that belong to no class, from the low end.
     uint256 private constant REWARD_PLACE = 10;
     uint256 private constant CAP_PLACE = 11;
@@ -332,6 +334,8 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
     function _setWindows(Windows memory w) private {
         bool isZero = w.graceBlocks == 0 || w.openWindowBlocks == 0 || w.answerBlocks == 0 || w.evidenceBlocks == 0;
         if (isZero || w.revealBlocks == 0 || w.revealBlocks > MAX_REVEAL_BLOCKS) revert InvalidParameter();
+        // Who commits within the time for evidence must be able to file within it.
+        if (w.revealBlocks >= w.evidenceBlocks || w.bondFloorGwei > MAX_BOND_FLOOR_GWEI) revert InvalidParameter();
         (_graceBlocks, _openWindowBlocks, _answerBlocks) = (w.graceBlocks, w.openWindowBlocks, w.answerBlocks);
         (_evidenceBlocks, _revealBlocks, _bondFloorGwei) = (w.evidenceBlocks, w.revealBlocks, w.bondFloorGwei);
         uint256 exposure = exposureBlocks();

@@ -8,7 +8,8 @@ pragma solidity 0.8.37;
 library Shares {
     /// @notice Index of a subject that was never slashed.
     uint256 internal constant ONE = 1e18;
-    /// @notice Below this (a thousandth left) the index is 0, so that shares of any supply fit 96 bits.
+    /// @notice Below this (a thousandth left) the index is 0, so that a deposit has at most 1,000 shares a token unit: up to
+    /// 2^96 / 1,000 units (79 million tokens) of one subject fit 96 bits at any index. More may be refused once it has fallen.
     uint256 internal constant MIN_INDEX = 1e15;
 
     /// @notice Shares for a deposit, rounded down: worth at most the amount.

@@ -70,4 +70,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b50604051614b6e3803806
 export const codeHash = '0x7e8d09a062458513b0f049f45ab104557a22178a0de79401a4efd4c02b6ece6b'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '11271e8137bb77b37e85c4700526f7b12edcf5613b08b594db0fae3c54edde6a'
+export const sourceDigest = 'f61a5346d7a9e8de9924c748b20986257dbb484e6bf3136cb08f82f0dca9e2c9'

@@ -37,7 +37,7 @@ export async function demand(
   })
 }
 
-/** `assay fault cases`, and `assay fault expire`, which ends those whose time is over. */
+/** `assay fault cases`, and `assay fault expire`, which ends those whose time is over and fetches reward and bond. */
 export function follow(context: Context, options: GlobalOptions, expire: boolean): Promise<number> {
   return withCases(context, options, (open) => Cases.follow({ ...open, expire }))
 }
@@ -87,6 +87,8 @@ function toJson({ caseId, state, entry, slot }: Cases.Followed): Record<string, 
     ...(state.index === undefined ? {} : { index: String(state.index) }),
     ...(state.slot === undefined ? {} : { slot: Slot.nameOf(state.slot) }),
     ...(state.lastBlock === undefined ? {} : { lastBlock: String(state.lastBlock) }),
+    ...(state.reward === undefined ? {} : { reward: Amount.inTokens(state.reward) }),
+    ...(state.isPaid === true ? { paid: Amount.inCoin(state.bond) } : {}),
     ...(entry === undefined ? {} : { entry: Bytes.toHex(entry.entry), head: Bytes.toHex(entry.head) }),
     ...(slot === undefined ? {} : { value: Bytes.toHex(slot.value) }),
   }

@@ -94,7 +94,7 @@ export async function open(options: {
     const witness = await Witness.createWitness({
       folder: join(home, slot.witness),
       log: { chainId, anchorLog: anchorLog.address, logId, publicKey: signer.publicKey },
-      ...{ signer: options.witness.signer, chain: view, crypto },
+      ...{ signer: options.witness.signer, chain: view, crypto, keyFolder: join(home, slots[0].witness) },
       ...(options.witness.ed25519 === undefined ? {} : { ed25519: options.witness.ed25519 }),
     })
     closers.add(slot.witness, witness.close)

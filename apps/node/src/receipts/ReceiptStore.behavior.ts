@@ -1,6 +1,7 @@
 /** ReceiptStore.behavior.ts - what every store of receipts must do; each driver's test runs it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Pledge } from 'assay/protocol'
 import type { ReceiptStore, StoredReceipt } from './ReceiptStore.ts'
 
 const bytes = (length: number, value: number) => new Uint8Array(length).fill(value)
@@ -47,10 +48,11 @@ export function behavesAsReceiptStore(driver: {
     let store = driver.open()
     const [logA, logB] = [bytes(32, 21), bytes(32, 22)]
     const words = (log: Uint8Array, leaf: number, index: number) => {
-      const pledge = bytes(224, 0)
-      pledge.set(log, 64)
-      pledge.set(bytes(32, leaf), 96)
-      pledge.set([index >> 8, index & 255], 190)
+      const pledge = Pledge.words({
+        ...{ chainId: 7n, anchorLog: bytes(20, 9), logId: log, leafHash: bytes(32, leaf), leafIndex: BigInt(index) },
+        // Larger than any index here, so that it cannot stand for one.
+        ...{ issuedAtBlock: 70_000n, issuedAtBlockHash: bytes(32, 8) },
+      })
       return { ...released, pledgeWords: pledge, leafIndex: BigInt(index) }
     }
     for (let i = 0n; i < 3n; i++) await store.addHeads([receipt(i)])

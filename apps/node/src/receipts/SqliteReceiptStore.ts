@@ -165,7 +165,8 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
         const row = sql.byHash.get(receiptHash)
         if (row === undefined) return released
         // Before anything else is known of it: a log that ever promised this is not to be believed with less.
-        sql.raiseHighest.run(pledgeWords.slice(64, 96), pledgeWords.slice(184, 192), pledgeWords.slice(96, 128))
+        // By offset (logId, the low 8 bytes of leafIndex, leafHash): what a log gives is kept before it is understood.
+        sql.raiseHighest.run(pledgeWords.slice(64, 96), pledgeWords.slice(152, 160), pledgeWords.slice(96, 128))
         const kept = toReceipt(row as Row).released
         if (kept === undefined) {
           sql.release.run(row.id as bigint, signature, pledgeWords, pledgeSignature, leafIndex)

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { crypto } from 'assay/crypto/node'
 import { Bytes, Checkpoint, Cose, Merkle, Note } from 'assay/protocol'
 import * as scene from '../log/scene.ts'
 import * as AddCheckpoint from './AddCheckpoint.ts'
-import type { CosignRequest } from './Witness.ts'
+import type { CosignRequest, Witness } from './Witness.ts'
 
 const { chainId, anchorLog, logId } = scene.identity
 
@@ -157,6 +159,46 @@ describe('joining and stopping', () => {
     assert.equal(fresh.stopped(), 'behind-log')
     await fresh.close()
     await close()
+  })
+
+  test('another log key under a logId that its key has cosigned is not cosigned, though the folder knows nothing of it', async (t) => {
+    const folder = scene.temporaryFolder(t)
+    const keyFolder = join(folder, 'key')
+    mkdirSync(keyFolder)
+    const chain = scene.createChain()
+    const other = { chainId, anchorLog, logId, publicKey: scene.signers.otherNode.publicKey }
+    const open = (name: string, more: object = {}) =>
+      scene.openWitness(folder, chain, { folder: join(folder, name), keyFolder, ...more })
+    const cosignOf = async (witness: Witness, signer: Cose.Signer, name: string) => {
+      const root = crypto.sha256(new TextEncoder().encode(name))
+      const statement = { chainId, anchorLog, logId, size: 1n, root }
+      const payload = Checkpoint.payload(crypto, Checkpoint.words(statement))
+      const logSignature = await Cose.sign(crypto, signer, 'checkpoint', payload)
+      return witness.cosign({ statement, logSignature, proof: [] })
+    }
+    const first = await open('witness')
+    await cosignOf(first, scene.signers.log, 'one')
+    await first.close()
+    for (let i = 0; i < 2; i++) {
+      const second = await open('witness2', { log: other })
+      assert.equal(second.stopped(), 'other-log-key')
+      await assert.rejects(cosignOf(second, scene.signers.otherNode, 'two'), { code: 'witness-stopped' })
+      await second.close()
+    }
+    // Another number, and another key of the witness, are other matters.
+    const further = await open('witness3', { log: { ...other, logId: crypto.sha256(logId) } })
+    assert.equal(further.stopped(), undefined)
+    await further.close()
+    const again = await open('witness')
+    assert.equal(again.stopped(), undefined)
+    await again.close()
+    const rotated = await open('witness4', { log: other, signer: scene.signers.otherNode })
+    assert.equal(rotated.stopped(), undefined)
+    await rotated.close()
+    writeFileSync(join(keyFolder, 'logs.json'), '{')
+    const unreadable = await open('witness5')
+    assert.equal(unreadable.stopped(), 'other-log-key')
+    await unreadable.close()
   })
 
   test('a contract that is ahead or contradicts stops it for good', async (t) => {

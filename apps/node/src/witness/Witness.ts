@@ -13,6 +13,7 @@ import type { Cosignature } from '../log/LogStore.ts'
 import type { Announcement, Mirror } from '../log/Mirror.ts'
 import * as SqliteLogStore from '../log/SqliteLogStore.ts'
 import { createMirror } from './StoredMirror.ts'
+import * as WitnessBinding from './WitnessBinding.ts'
 import * as WitnessStore from './WitnessStore.ts'
 
 /** The log that is witnessed. */
@@ -87,10 +88,15 @@ export async function createWitness(options: {
   /** Pause before the contract is asked again about a conflict, default 1,500. */
   readonly recheckMs?: number
   readonly hooks?: Hooks
+  /** Folder of the key, where it is remembered for which log keys it cosigned; a key that keeps several mirrors needs one. */
+  readonly keyFolder?: string
 }): Promise<Witness> {
-  const { folder, crypto, log, chain } = options
+  const { folder, crypto, log, chain, keyFolder } = options
   const state = WitnessStore.open(folder)
   try {
+    const keyId = Cose.keyId(crypto, options.signer.publicKey)
+    const isBound = keyFolder === undefined || WitnessBinding.bind(keyFolder, keyId, log)
+    if (!isBound) state.stop('other-log-key')
     const entries = SqliteLogStore.open({ folder: join(folder, 'mirror'), kind: 'witness', logId: log.logId, crypto })
     try {
       const store = { ...createMirror({ crypto, store: entries }), witnessKey: options.signer.publicKey }
