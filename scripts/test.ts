@@ -134,7 +134,7 @@ const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire|schedules)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
   /(^|[/.])(chain|crash|daemon)\.test\.ts$/.test(path)
 /** What kills processes or runs schedules again and again: in a long run it has a tier of its own, with more rounds. */
-const isCrash = (path: string) => /(^|\/)(crash|schedules|mirror)\.test\.ts$/.test(path)
+const isCrash = (path: string) => /(^|\/)(crash|schedules|mirror|schedules\/anvil)\.test\.ts$/.test(path)
 
 async function main(): Promise<number> {
   const given = process.argv.slice(2)

@@ -23,7 +23,7 @@ import * as Pledge from '../../src/protocol/Pledge.ts'
 import * as Anvil from './Anvil.ts'
 
 const skip = Anvil.isAvailable ? false : '!! no anvil among the installed packages: Solidity is not compared'
-const files = Number(process.env.ASSAY_FUZZ_RUNS ?? 400)
+const files = Number(process.env.ASSAY_FUZZ_RUNS ?? 1000)
 const hex = Bytes.to0x
 const word = Bytes.u256
 const { chainId, registry, anchorLog, logId, node, log, witness } = World

@@ -22,7 +22,9 @@ const position = Object.freeze({
   courtPenalties: 1n,
   courtTerms: 2n,
   courtCases: 4n,
+  courtFaults: 5n,
   courtHeads: 7n,
+  cases: 3n,
   openCases: 4n,
 })
 
@@ -87,6 +89,16 @@ export function stakeSlots(crypto: Crypto, subject: Uint8Array): readonly [Slot,
 /** The slots of FaultCourt that hold StakeManager with the percentages, and FaultCases. */
 export function courtSlots(): readonly [penalties: Slot, cases: Slot] {
   return [Bytes.u256(position.courtPenalties), Bytes.u256(position.courtCases)]
+}
+
+/** The slot of FaultCourt that holds the record of a fault, by its id (32 bytes). */
+export function faultSlot(crypto: Crypto, faultId: Uint8Array): Slot {
+  return mapped(crypto, word(faultId), Bytes.u256(position.courtFaults))
+}
+
+/** The slot of FaultCases that holds a case, by its id (32 bytes). */
+export function caseSlot(crypto: Crypto, caseId: Uint8Array): Slot {
+  return mapped(crypto, word(caseId), Bytes.u256(position.cases))
 }
 
 /** The slot of FaultCases that counts the open cases against a subject (nodeId or logId, 32 bytes). */

@@ -12,6 +12,7 @@ import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import { BaseError, UnavailableError, UsageError, VerificationError } from '../protocol/errors.ts'
 import * as Rpc from './Rpc.ts'
+import * as StateProof from './StateProof.ts'
 import { type FinalityRule, isFinalityRule, type TrustedHeader } from './TrustAnchors.ts'
 
 /** Most endpoints of one rule. */
@@ -19,6 +20,8 @@ export const maxEndpoints = 16
 
 // The newest block that k endpoints have may be one that a part of them just gave up.
 const headSteps = 3n
+/** Headers that k endpoints named, kept for the proofs that are asked for under them. */
+const maxAgreed = 16
 
 /** The least k that is more than half of n. */
 export function majority(n: number): number {
@@ -40,7 +43,7 @@ export function rule(k: number, n: number): FinalityRule {
 
 /**
  * Makes one endpoint of several: blocks by number and by the tags `latest` and `finalized` only as k of them name them, proofs
- * from the first that has them (a proof stands or falls with its header), everything else from the first.
+ * from the first whose proof holds under the header that k of them name, everything else from the first.
  *
  * - `rpcs`: of one chain id, 1 to 16
  *
@@ -56,6 +59,7 @@ export function create(crypto: Crypto, rpcs: readonly Rpc.Rpc[], k: number): Rpc
   if (first === undefined || rpcs.some((one) => one.chainId !== first.chainId))
     throw new QuorumSizeError(k, rpcs.length)
   const endpoints = { crypto, rpcs, k }
+  const agreed = new Map<bigint, Rpc.FetchedHeader>()
   return {
     chainId: first.chainId,
     assertChain: () => assertChain(endpoints),
@@ -67,7 +71,7 @@ export function create(crypto: Crypto, rpcs: readonly Rpc.Rpc[], k: number): Rpc
         if (block === 'finalized') return (await newestFinal(endpoints)).raw
         if (typeof block === 'string' && /^0x[0-9a-f]{1,16}$/.test(block)) return atNumber(endpoints, BigInt(block))
       }
-      if (method === 'eth_getProof') return fromAny(rpcs, method, params)
+      if (method === 'eth_getProof') return proofFromAny(endpoints, params, agreed)
       return first.request(method, params)
     },
   }
@@ -189,18 +193,68 @@ async function ask(crypto: Crypto, rpc: Rpc.Rpc, place: number, block: Rpc.Block
   }
 }
 
-async function fromAny(rpcs: readonly Rpc.Rpc[], method: string, params: readonly unknown[]): Promise<unknown> {
+/** The first proof that holds under the header that k endpoints name; throws what was wrong with the first when none does. */
+async function proofFromAny(
+  endpoints: Endpoints,
+  params: readonly unknown[],
+  agreed: Map<bigint, Rpc.FetchedHeader>,
+): Promise<unknown> {
+  const { crypto, rpcs } = endpoints
+  const [address, slots, block] = params as readonly [string, readonly string[], string]
+  const isNumber = typeof block === 'string' && /^0x[0-9a-f]{1,16}$/.test(block)
+  const header = isNumber ? await headerAt(endpoints, BigInt(block), agreed) : undefined
   let failure: unknown
   for (const rpc of rpcs) {
     try {
       await rpc.assertChain()
-      return await rpc.request(method, params)
+      const answer = await rpc.request('eth_getProof', params)
+      if (header !== undefined) assertProof(crypto, answer, { address, slots, stateRoot: header.stateRoot })
+      return answer
     } catch (error) {
       if (!BaseError.isInstance(error)) throw error
       failure ??= error
     }
   }
+  // The block may have been taken back: the next question asks for its header again.
+  if (header !== undefined) agreed.delete(header.number)
   throw failure
+}
+
+async function headerAt(
+  endpoints: Endpoints,
+  number: bigint,
+  agreed: Map<bigint, Rpc.FetchedHeader>,
+): Promise<Rpc.FetchedHeader> {
+  const known = agreed.get(number)
+  if (known !== undefined) return known
+  const raw = await atNumber(endpoints, number)
+  const { chainId } = endpoints.rpcs[0] as Rpc.Rpc
+  const given: Rpc.Rpc = { chainId, assertChain: async () => {}, request: async () => raw }
+  const header = await Rpc.fetchHeader(endpoints.crypto, given, number)
+  for (const oldest of agreed.keys()) if (agreed.size >= maxAgreed) agreed.delete(oldest)
+  agreed.set(number, header)
+  return header
+}
+
+/** An account or a word that is shown not to be there is shown as well as one that is. */
+function assertProof(
+  crypto: Crypto,
+  answer: unknown,
+  of: { readonly address: string; readonly slots: readonly string[]; readonly stateRoot: Uint8Array },
+): void {
+  const { account, words } = Rpc.parseProofs(answer, of.slots.length)
+  const path = crypto.keccak256(Bytes.from0x(of.address))
+  try {
+    const subject = { stateRoot: of.stateRoot, address: Bytes.from0x(of.address), proof: account }
+    const { storageRoot } = StateProof.verifyAccount(crypto, subject)
+    words.forEach(({ proof }, i) => {
+      StateProof.verifyWord(crypto, { storageRoot, slot: Bytes.from0x(of.slots[i] as string), proof })
+    })
+  } catch (error) {
+    if (!(error instanceof StateProof.ProofError)) throw error
+    if (error.code !== 'proof-absent') throw new Rpc.LieError('rpc-proof', [error.shortMessage, ...error.facts], error)
+    StateProof.verifyAbsence(crypto, { root: of.stateRoot, path, proof: account })
+  }
 }
 
 function silenceOf(error: unknown): Silence {

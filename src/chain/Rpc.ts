@@ -296,12 +296,16 @@ async function fetchProofs(
   slots: readonly Uint8Array[],
   blockNumber: bigint,
 ): Promise<Proofs> {
+  const params = [Bytes.to0x(address), slots.map(Bytes.to0x), `0x${blockNumber.toString(16)}`]
+  return parseProofs(await rpc.request('eth_getProof', params), slots.length)
+}
+
+/** Reads an answer of `eth_getProof` for so many slots; nothing of it is checked. Throws `Rpc.LieError`. */
+export function parseProofs(given: unknown, count: number): Proofs {
   const method = 'eth_getProof'
-  const block = `0x${blockNumber.toString(16)}`
-  const answer = object(await rpc.request(method, [Bytes.to0x(address), slots.map(Bytes.to0x), block]), method)
+  const answer = object(given, method)
   const storage = list(answer.storageProof, method)
-  if (storage.length !== slots.length)
-    throw new LieError('rpc-malformed', [`Method: ${method}`, 'Other slots than asked for'])
+  if (storage.length !== count) throw new LieError('rpc-malformed', [`Method: ${method}`, 'Other slots than asked for'])
   const words = storage.map((item) => {
     const { value, proof } = object(item, method)
     return { isZero: quantity(value, method) === 0n, proof: nodesOf(proof ?? [], method) }

@@ -145,20 +145,21 @@ export function create(options: {
         const isNext = (await ask('eth_getTransactionCount', [address, 'pending'])) > sent.nonce
         gapSinceMs = isNext ? undefined : (gapSinceMs ?? performance.now())
         if (gapSinceMs !== undefined && performance.now() - gapSinceMs > gapMs) {
-          throw new TransactionLostError('one before it was taken back')
+          throw new TransactionLostError('one before it was taken back', sent.nonce)
         }
       } catch (error) {
         if (error instanceof CallRevertedError || error instanceof TransactionLostError) throw error
         if (/nonce too low/i.test(answerOf(error))) {
           // Mined between the two questions, or its number went to another transaction: the receipt tells.
           const receipt = await rpc.request('eth_getTransactionReceipt', [sent.hash]).catch(() => undefined)
-          if (receipt === null) throw new TransactionLostError('its number was used by another transaction')
+          if (receipt === null) throw new TransactionLostError('its number was used by another transaction', sent.nonce)
         }
         // Anything else: the endpoint is away or the bytes are known already; look again until the time is up.
       }
       await pause(pollMs)
     }
-    throw new TransactionLostError(closing.signal.aborted ? 'sender closed' : `not in a block after ${waitMs} ms`)
+    const reason = closing.signal.aborted ? 'sender closed' : `not in a block after ${waitMs} ms`
+    throw new TransactionLostError(reason, sent.nonce)
   }
 
   /** A receipt does not say why; the same call after that block often does. */
@@ -271,7 +272,10 @@ export class NoCoinError extends UsageError<'no-coin'> {
 /** Nobody knows whether a transaction will be mined; look at the chain before sending again. */
 export class TransactionLostError extends UnavailableError<'transaction-lost'> {
   override readonly name = 'Sender.TransactionLostError'
-  constructor(reason: string) {
+  /** Its number among the account's transactions: once another one has it, it can no longer be mined. Undefined if it was not sent. */
+  readonly nonce: bigint | undefined
+  constructor(reason: string, nonce?: bigint) {
     super('transaction-lost', 'A transaction did not come into a block in time.', { facts: [`Reason: ${reason}`] })
+    this.nonce = nonce
   }
 }

@@ -2,11 +2,13 @@
  * Cases.ts - asks a log for an entry that it withholds, and a node for a slot that it does not open, on chain and against a
  * bond. What is answered comes back as evidence; what is not becomes a fault. Source: spec/faults.md section 6.
  *
- * A case is written down before its bond is sent. The bond comes back unless the other side answers.
+ * A case is written down before its bond is sent. The bond comes back unless the other side answers. One that never came to be
+ * binds nothing once the final state shows that.
  */
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as CourtCalls from '../chain/CourtCalls.ts'
 import * as CourtEvents from '../chain/CourtEvents.ts'
+import * as Rpc from '../chain/Rpc.ts'
 import { CallRevertedError, TransactionLostError } from '../chain/Sender.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as ClaimsTree from '../protocol/ClaimsTree.ts'
@@ -19,6 +21,7 @@ import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Merkle from '../protocol/Merkle.ts'
 import * as Collecting from './Collecting.ts'
 import type { Court } from './Court.ts'
+import * as CourtProofs from './CourtProofs.ts'
 import type { CaseState, CaseStore } from './Stores.ts'
 
 /**
@@ -32,6 +35,10 @@ export const lossBlocks = 50_400n
 
 // Base fees rise by at most an eighth a block: twice today's holds for six blocks.
 const headroom = 2n
+// A transaction that nobody has seen for so many blocks (a day of 12-second ones) is not waited for.
+const forgottenBlocks = 7_200n
+// An endpoint that is away is not asked about all cases.
+const mostFailures = 8
 
 /** What cases need. */
 export type Options = {
@@ -59,6 +66,8 @@ export type Followed = {
   readonly entry?: CourtEvents.EntryPublished
   /** For an answered demand: the slot, checked against the head's claims root; absent when it was shown to be unused or too old. */
   readonly slot?: CaseCalls.Opening
+  /** Why the case could not be followed now; `state` is then the one that is written down. */
+  readonly failure?: BaseError
 }
 
 /** Asks a log for the entry at an index that its head covers; throws as `Sender.send`, `Cases.SpendLimitError`. */
@@ -114,16 +123,26 @@ export function demandContent(
 
 /**
  * Looks what became of the cases of this client; with `expire` ends those whose time is over, and fetches the reward and the
- * bond of those that have expired.
+ * bond of those that have expired. One that cannot be followed does not hold back the others: it has a `failure`.
  *
- * Throws: as `Sender.send`.
+ * Throws: as `Sender.send`, if none could be followed.
  */
 export async function follow(options: Options & { readonly expire?: boolean }): Promise<readonly Followed[]> {
   const followed: Followed[] = []
+  const failures: BaseError[] = []
   for (const caseId of await options.cases.list()) {
     const state = await options.cases.load(caseId)
-    if (state !== undefined) followed.push(await followOne(options, caseId, state, options.expire === true))
+    if (state === undefined) continue
+    try {
+      followed.push(await followOne(options, caseId, state, options.expire === true))
+    } catch (error) {
+      if (!BaseError.isInstance(error)) throw error
+      failures.push(error)
+      followed.push({ caseId, state: (await options.cases.load(caseId)) ?? state, failure: error })
+      if (failures.length >= mostFailures) break
+    }
   }
+  if (failures[0] !== undefined && failures.length === followed.length) throw failures[0]
   return followed
 }
 
@@ -184,7 +203,10 @@ async function open(
     try {
       await court.sender.send({ to, data, value: bond })
     } catch (error) {
-      if (error instanceof TransactionLostError) throw error
+      if (error instanceof TransactionLostError) {
+        if (error.nonce !== undefined) await cases.save(caseId, { ...state, nonce: error.nonce })
+        throw error
+      }
       if (error instanceof CallRevertedError && error.errorName !== 'CaseExists') {
         await cases.save(caseId, { ...state, stage: 'failed' })
         throw error
@@ -234,14 +256,14 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   if (record === undefined) {
     // Not in a block yet, or taken back with it; asking again sends it again.
     const { openedAtBlock: _, lastBlock: __, ...bare } = Collecting.unpaid(known)
-    const state: CaseState = known.stage === 'failed' ? known : { ...bare, stage: 'opening' }
+    const state = known.stage === 'failed' ? known : await missing(options, caseId, bare)
     await saveIfOther(cases, caseId, state)
     return { caseId, state }
   }
   const { answerBlocks } = await CourtCalls.windows(rpc, contracts.faultCourt.address)
   const { challenger, openedAtBlock, bond } = record
   const lastBlock = openedAtBlock + answerBlocks
-  const before = record.state === 'expired' ? known : Collecting.unpaid(known)
+  const { nonce: _, askedAtBlock: __, ...before } = record.state === 'expired' ? known : Collecting.unpaid(known)
   let state: CaseState = { ...before, stage: record.state, challenger, openedAtBlock, lastBlock, bond }
   const to = BigInt((await rpc.request('eth_blockNumber')) as string)
   if (mayExpire && record.state === 'open' && to > lastBlock) {
@@ -260,10 +282,37 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
 }
 
+/** A case that is not there: it may come, unless its transaction can no longer be mined or nobody has seen it for long. */
+async function missing(options: Options, caseId: string, bare: CaseState): Promise<CaseState> {
+  const { court, crypto } = options
+  const { rpc, sender } = court
+  const askedAtBlock = bare.askedAtBlock ?? BigInt((await rpc.request('eth_blockNumber')) as string)
+  const state: CaseState = { ...bare, stage: 'opening', askedAtBlock }
+  try {
+    const { nonce } = state
+    // In this order: what is not in the final state of a later block was not mined under that number.
+    const count = BigInt(
+      (await rpc.request('eth_getTransactionCount', [Bytes.to0x(sender.address), 'finalized'])) as string,
+    )
+    const isUsed = nonce !== undefined && count > nonce && Bytes.equal(state.challenger, sender.address)
+    const isForgotten = !isUsed && (await Rpc.finalized(crypto, rpc)).number > askedAtBlock + forgottenBlocks
+    if (!isUsed && !isForgotten) return state
+    if (!(await CourtProofs.hasNoCase(crypto, court, Bytes.fromHex(caseId)))) return state
+    return { ...bare, stage: 'failed' }
+  } catch (error) {
+    // No such tag there: nothing is known to be final.
+    if (error instanceof Rpc.RequestError && error.code === 'rpc-refused') return state
+    throw error
+  }
+}
+
 async function saveIfOther(cases: CaseStore, caseId: string, state: CaseState): Promise<void> {
   const before = await cases.load(caseId)
   const isSame =
-    before?.stage === state.stage && before.openedAtBlock === state.openedAtBlock && before.bond === state.bond
+    before?.stage === state.stage &&
+    before.openedAtBlock === state.openedAtBlock &&
+    before.askedAtBlock === state.askedAtBlock &&
+    before.bond === state.bond
   if (!isSame) await cases.save(caseId, state)
 }
 

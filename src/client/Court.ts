@@ -13,6 +13,8 @@ export type Court = {
   readonly contracts: TrustAnchors.StakeContracts
   /** 20 bytes. */
   readonly anchorLog: Uint8Array
+  /** 32 bytes; what rests on the log's final state is not believed without. */
+  readonly anchorLogCodeHash?: Uint8Array
   /** 20 bytes. */
   readonly nodeRegistry: Uint8Array
   readonly sender: Sender.Sender
@@ -26,6 +28,7 @@ export function from(anchors: TrustAnchors.TrustAnchors, sender: Sender.Sender, 
     chainId: anchors.chainId,
     contracts: anchors.stake,
     anchorLog: anchors.anchorLog.address,
+    anchorLogCodeHash: anchors.anchorLog.codeHash,
     nodeRegistry: anchors.nodeRegistry.address,
     sender,
     rpc,

@@ -55,7 +55,9 @@ for (const [name, create] of [
 ] as const)
   test(`cases in a ${name} store`, async () => {
     const store = create()
-    await store.save(a, { ...opened, stage: 'opening' })
+    const opening: CaseState = { ...opened, stage: 'opening', nonce: 2n ** 60n, askedAtBlock: 6n }
+    await store.save(a, opening)
+    assert.deepEqual(await store.load(a), opening)
     await store.save(a, opened)
     assert.deepEqual([await store.list(), await store.load(a), await store.load(b)], [[a], opened, undefined])
     const paid: CaseState = { ...opened, stage: 'expired', reward: 5n * 10n ** 20n, isPaid: true, isFinal: true }

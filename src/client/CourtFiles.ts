@@ -17,7 +17,7 @@ const kinds = {
   case: {
     texts: ['stage'],
     bytes: ['subject', 'incident', 'challenger', 'head'],
-    numbers: ['bond', 'index', 'openedAtBlock', 'lastBlock', 'reward'],
+    numbers: ['bond', 'index', 'nonce', 'askedAtBlock', 'openedAtBlock', 'lastBlock', 'reward'],
     plain: ['class', 'keyEpoch', 'slot', 'isPaid', 'isFinal'],
     needed: ['stage', 'class', 'subject', 'keyEpoch', 'incident', 'challenger', 'bond'],
     stages: ['opening', 'open', 'answered', 'expired', 'failed'],

@@ -3,17 +3,19 @@
  * taken and looked up on the chain after it, so it may be cut off anywhere and repeated. Source: spec/faults.md section 4.
  *
  * The call is written down before its commitment is sent: a commitment whose call is lost is worth nothing. What the court
- * would refuse is never committed. Of many files that show one fault one is filed.
+ * would refuse is never committed, nor what takes nothing. Of many files that show one fault one is filed. That a fault is on
+ * record is believed by a state proof, and for good only under a final block.
  */
 import * as CourtCalls from '../chain/CourtCalls.ts'
 import * as FaultCalls from '../chain/FaultCalls.ts'
-import { RequestError } from '../chain/Rpc.ts'
 import { CallRevertedError, TransactionLostError } from '../chain/Sender.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto, Hash } from '../protocol/Crypto.ts'
 import { BaseError, UnavailableError } from '../protocol/errors.ts'
 import * as Fault from '../protocol/Fault.ts'
+import * as Pledge from '../protocol/Pledge.ts'
 import type { Court } from './Court.ts'
+import * as CourtProofs from './CourtProofs.ts'
 import type { FaultStore, FilingState } from './Stores.ts'
 
 /** What filing needs. */
@@ -39,7 +41,7 @@ export type Progress = {
   readonly waits: 'commitment' | 'chain' | 'finality' | 'court' | undefined
   /** First block in which the next step can be taken. */
   readonly untilBlock?: bigint
-  /** Name of the contract's error, or the code of the file's. */
+  /** Name of the contract's error, the code of the file's, or `nothing-left`: the subject has ended and has nothing to lose. */
   readonly reason?: string
   /** What the reporter got, token units. */
   readonly reward?: bigint
@@ -67,6 +69,9 @@ const mostCandidates = 8
 const mostFailures = 8
 // Marking a file as covered is a write to the disk; the next call goes on.
 const mostCovered = 1_000
+
+// Of a file that is not filed.
+const nothingToSend = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: new Uint8Array(0) }
 
 type Known = { readonly incident: Fault.Incident; readonly faultId: Hash; readonly key: string }
 type Context = Options & { readonly known: Map<string, Known | string> }
@@ -161,10 +166,10 @@ async function advanceFault(context: Context, ids: readonly string[]): Promise<P
     if (progress.stage !== 'refused') break
   }
   const lead = progress as Progress
-  if (lead.stage === 'recorded' || lead.stage === 'rewarded') {
+  if (lead.stage === 'recorded' || lead.stage === 'rewarded' || lead.stage === 'covered') {
     const isFinal = lead.waits === undefined
     const faultId = lead.faultId as Hash
-    const empty = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: lead.reporter as Uint8Array }
+    const empty = { ...nothingToSend, reporter: lead.reporter ?? nothingToSend.reporter }
     for (const id of states.keys()) {
       if (id === lead.id || !isFinal) continue
       await faults.saveFiling(id, { stage: 'covered', faultId, ...empty, coveredBy: lead.id, isFinal })
@@ -207,10 +212,12 @@ async function advanceFile(
 /** One step from a state, by what the chain says now. */
 async function take(context: Context, id: string, one: Known, state: FilingState | undefined): Promise<Step> {
   if (state === undefined) return prepare(context, id, one)
-  if (state.stage === 'refused') {
+  if (state.stage === 'refused' || state.stage === 'covered') {
     const step = await prepare(context, id, one)
-    const isSame = step !== 'begin' && step.state.stage === 'refused' && step.state.reason === state.reason
-    return isSame ? { state, waits: 'court' } : step
+    if (step === 'begin') return step
+    const { stage, reason, isFinal = false } = step.state
+    const isSame = stage === state.stage && reason === state.reason && !isFinal
+    return isSame ? { state, waits: step.waits ?? 'court' } : step
   }
   if (state.stage === 'committed') return isOwn(context, state.reporter) ? file(context, id, one, state) : 'begin'
   if (state.stage === 'filed') return fetchReward(context, one, state)
@@ -220,7 +227,7 @@ async function take(context: Context, id: string, one: Known, state: FilingState
 /** Writes down a call that the court would record now. */
 async function prepare(context: Context, id: string, one: Known): Promise<Step> {
   const { court, crypto, faults, random } = context
-  const found = await onRecord(context, one)
+  const found = (await onRecord(context, one)) ?? (await atNothing(context, one))
   if (found !== undefined) return found
   const bytes = (await faults.load(id))?.file as Uint8Array
   const salt = random(32)
@@ -233,7 +240,6 @@ async function prepare(context: Context, id: string, one: Known): Promise<Step> 
     await court.sender.call({ to: faultCourt, data: callData }, CourtCalls.asCommitted(crypto, faultCourt, commitment))
   } catch (error) {
     if (!(error instanceof CallRevertedError)) throw error
-    if (error.errorName === 'AlreadyRecorded') return 'begin'
     if (error.errorName === 'NotCommitted') throw new PreflightError()
     return refuse(context, id, one, error.errorName)
   }
@@ -243,7 +249,7 @@ async function prepare(context: Context, id: string, one: Known): Promise<Step> 
 /** Commits, or files what is ripe. */
 async function file(context: Context, id: string, one: Known, state: FilingState): Promise<Step> {
   const { court, crypto } = context
-  const found = await onRecord(context, one, state)
+  const found = (await onRecord(context, one, state)) ?? (await atNothing(context, one))
   if (found !== undefined) return found
   const { callData, reporter } = state
   const faultCourt = court.contracts.faultCourt.address
@@ -252,9 +258,13 @@ async function file(context: Context, id: string, one: Known, state: FilingState
   try {
     if (from === 0n) {
       // Not sent yet, or taken back by a reorganisation; one that is used leaves a record, which was looked for.
-      await court.sender.send({ to: faultCourt, data: CourtCalls.commit(commitment) })
+      if (state.committedFromBlock !== undefined && !hasTries(state)) return giveUp(state, 'NotCommitted')
+      const counted = state.committedFromBlock === undefined ? state : { ...state, tries: (state.tries ?? 0) + 1 }
+      const { blockNumber } = await court.sender.send({ to: faultCourt, data: CourtCalls.commit(commitment) })
       from = await CourtCalls.committedFrom(court.rpc, faultCourt, commitment)
-      if (from === 0n) return { state, waits: 'chain' }
+      // Written down, so that one that never shows is not paid for again and again.
+      if (from === 0n) return { state: { ...counted, committedFromBlock: blockNumber }, waits: 'chain' }
+      return { state: { ...counted, committedFromBlock: from } }
     }
     if (from !== state.committedFromBlock) return { state: { ...state, committedFromBlock: from } }
     const newest = BigInt((await court.rpc.request('eth_blockNumber')) as string)
@@ -271,21 +281,40 @@ async function file(context: Context, id: string, one: Known, state: FilingState
   } catch (error) {
     if (error instanceof TransactionLostError) return { state, waits: 'chain' }
     if (!(error instanceof CallRevertedError)) throw error
-    // Somebody was faster, or the commitment is gone: the next step looks.
-    if (error.errorName === 'AlreadyRecorded') return { state: { ...state } }
-    if (error.errorName === 'NotCommitted') return { state: withoutBlock(state) }
-    if (!error.isMined) return refuse(context, id, one, error.errorName)
-    const tries = (state.tries ?? 0) + 1
-    if (tries < mostTries) return { state: { ...state, tries } }
-    return { state: { ...state, stage: 'refused', tries, reason: error.errorName ?? 'reverted', isFinal: true } }
+    if (error.isMined) {
+      if (!hasTries(state)) return giveUp(state, error.errorName)
+      return { state: { ...state, tries: (state.tries ?? 0) + 1 } }
+    }
+    // Somebody was faster, or the commitment is gone: the next look tells.
+    if (error.errorName === 'AlreadyRecorded' || error.errorName === 'NotCommitted') return { state, waits: 'chain' }
+    return refuse(context, id, one, error.errorName)
   }
 }
 
+/** Whether one more transaction may fail. */
+function hasTries({ tries = 0 }: FilingState): boolean {
+  return tries + 1 < mostTries
+}
+
+function giveUp(state: FilingState, errorName: string | undefined): Step {
+  const tries = (state.tries ?? 0) + 1
+  return { state: { ...state, stage: 'refused', tries, reason: errorName ?? 'reverted', isFinal: true } }
+}
+
+/** What follows when the subject has ended and has nothing to lose: a filing would only cost. */
+async function atNothing({ court, crypto }: Context, one: Known): Promise<Step | undefined> {
+  const { subject } = one.incident
+  if (!(await CourtProofs.hasNothingLeft(crypto, court, subject, 'latest'))) return undefined
+  const isFinal = await CourtProofs.hasNothingLeft(crypto, court, subject, 'finalized')
+  const state = { stage: 'covered', faultId: one.faultId, ...nothingToSend, reason: 'nothing-left', isFinal } as const
+  return isFinal ? { state } : { state, waits: 'finality' }
+}
+
 async function fetchReward(context: Context, one: Known, state: FilingState): Promise<Step> {
-  const { court } = context
+  const { court, crypto } = context
   const faultCourt = court.contracts.faultCourt.address
-  const record = await CourtCalls.recorded(court.rpc, faultCourt, one.faultId)
-  if (record === undefined) return again(state)
+  const record = await CourtProofs.recorded(crypto, court, one.faultId, 'latest')
+  if (record === undefined) return again(context, one, state)
   const { reporter, reward } = record
   if (!isOwn(context, reporter)) return { state: { ...state, stage: 'recorded', reporter } }
   if (reward > 0n) {
@@ -302,21 +331,16 @@ async function fetchReward(context: Context, one: Known, state: FilingState): Pr
 
 /** A record is kept in mind until it can no longer vanish. */
 async function finish(context: Context, one: Known, state: FilingState): Promise<Step> {
-  const { rpc, contracts } = context.court
-  const faultCourt = contracts.faultCourt.address
-  const newest = await CourtCalls.recorded(rpc, faultCourt, one.faultId)
-  if (newest === undefined) return again(state)
+  const { court, crypto } = context
+  const newest = await CourtProofs.recorded(crypto, court, one.faultId, 'latest')
+  if (newest === undefined) return again(context, one, state)
   const isSame = Bytes.equal(newest.reporter, state.reporter)
   const isUnpaid = newest.reward > 0n && isOwn(context, newest.reporter)
   if (!isSame || isUnpaid)
     return {
       state: { ...state, stage: isOwn(context, newest.reporter) ? 'filed' : 'recorded', reporter: newest.reporter },
     }
-  const settled = await CourtCalls.recorded(rpc, faultCourt, one.faultId, 'finalized').catch((error) => {
-    // No such tag there: nothing is known to be final.
-    if (error instanceof RequestError && error.code === 'rpc-refused') return undefined
-    throw error
-  })
+  const settled = await CourtProofs.recorded(crypto, court, one.faultId, 'finalized')
   const isFinal =
     settled !== undefined && Bytes.equal(settled.reporter, state.reporter) && settled.reward === newest.reward
   return isFinal ? { state: { ...state, isFinal } } : { state, waits: 'finality' }
@@ -324,29 +348,36 @@ async function finish(context: Context, one: Known, state: FilingState): Promise
 
 /** The state that follows from a record, whoever made it. */
 async function onRecord(context: Context, one: Known, state?: FilingState): Promise<Step | undefined> {
-  const { rpc, contracts } = context.court
-  const record = await CourtCalls.recorded(rpc, contracts.faultCourt.address, one.faultId)
-  if (record === undefined) return undefined
-  const { reporter } = record
-  const empty = { faultId: one.faultId, salt: new Uint8Array(0), callData: new Uint8Array(0) }
-  return { state: { ...(state ?? empty), stage: isOwn(context, reporter) ? 'filed' : 'recorded', reporter } }
+  const { court, crypto } = context
+  const record = await CourtProofs.recorded(crypto, court, one.faultId, 'latest')
+  const base = state ?? { faultId: one.faultId, ...nothingToSend }
+  if (record !== undefined) {
+    const { reporter } = record
+    return { state: { ...base, stage: isOwn(context, reporter) ? 'filed' : 'recorded', reporter } }
+  }
+  if (!(await isSaid(context, one))) return undefined
+  return { state: state ?? { ...base, stage: 'refused', reason: 'AlreadyRecorded', isFinal: false }, waits: 'chain' }
+}
+
+/**
+ * Whether the endpoint only says that a fault is on record: its newest block may be ahead of the one that it proves, or it lies.
+ * Nothing is sent then, and nothing is given up.
+ */
+async function isSaid({ court }: Context, one: Known): Promise<boolean> {
+  return (await CourtCalls.recorded(court.rpc, court.contracts.faultCourt.address, one.faultId)) !== undefined
 }
 
 /** After a reorganisation: what was written down is sent again; what another filed is begun anew. */
-function again(state: FilingState): Step {
-  if (state.callData.length === 0) return 'begin'
-  return { state: { ...withoutBlock(state), stage: 'committed' } }
-}
-
-function withoutBlock({ committedFromBlock: _, ...state }: FilingState): FilingState {
-  return state
+async function again(context: Context, one: Known, state: FilingState): Promise<Step> {
+  if (await isSaid(context, one)) return { state, waits: 'chain' }
+  return state.callData.length === 0 ? 'begin' : { state: { ...state, stage: 'committed' } }
 }
 
 async function refuse(context: Context, id: string, one: Known, errorName: string | undefined): Promise<Step> {
   const reason = errorName ?? 'reverted'
-  const empty = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: new Uint8Array(0) }
-  const isFinal = lasting.has(reason) && !(await holds(context, id))
-  const state: FilingState = { stage: 'refused', faultId: one.faultId, ...empty, reason, isFinal }
+  const isFinal =
+    lasting.has(reason) && !(await holds(context, id)) && (reason !== 'Kept' || (await isKept(context, id)))
+  const state: FilingState = { stage: 'refused', faultId: one.faultId, ...nothingToSend, reason, isFinal }
   return isFinal ? { state } : { state, waits: 'court' }
 }
 
@@ -373,9 +404,21 @@ async function holds({ court, crypto, faults }: Context, id: string): Promise<bo
   }
 }
 
+/** Whether a pledge is kept for good: heads grow, but a block that is not final can be taken back. */
+async function isKept({ court, crypto, faults }: Context, id: string): Promise<boolean> {
+  const fault = Fault.parse((await faults.load(id))?.file as Uint8Array)
+  if (fault.class !== 4) return true
+  const { pledge, how, at } = fault.evidence
+  const { logId, leafIndex } = Pledge.parse(pledge)
+  if (how === 0) return CourtProofs.isCovered(crypto, court, logId, leafIndex)
+  // A step is named by its size.
+  const size = how === 1 ? at : await CourtProofs.observed(crypto, court, logId, at)
+  return size !== undefined && size > leafIndex
+}
+
 async function refuseUnread({ faults }: Context, id: string, reason: string): Promise<Progress> {
-  const empty = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: new Uint8Array(0) }
-  await faults.saveFiling(id, { stage: 'refused', faultId: new Uint8Array(32), ...empty, reason, isFinal: true })
+  const faultId = new Uint8Array(32)
+  await faults.saveFiling(id, { stage: 'refused', faultId, ...nothingToSend, reason, isFinal: true })
   return { id, faultId: undefined, incident: undefined, stage: 'refused', waits: undefined, reason, others: 0 }
 }
 

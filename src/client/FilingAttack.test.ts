@@ -1,8 +1,6 @@
 /** What an endpoint that lies, or fails for one file only, wanted from a reporter and does not get: evidence that is never filed. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
-import { abi } from '../chain/generated/FaultCourt.ts'
 import * as Rpc from '../chain/Rpc.ts'
 import * as Sender from '../chain/Sender.ts'
 import { createP256Signer } from '../crypto/noble.ts'
@@ -11,13 +9,10 @@ import * as Bytes from '../protocol/Bytes.ts'
 import * as Cose from '../protocol/Cose.ts'
 import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
-import type { Court } from './Court.ts'
+import { filled, registry, type World, worldOf } from './court.t.ts'
 import * as Filing from './Filing.ts'
 import { memoryFaultStore } from './Stores.ts'
 
-const filled = (length: number, byte: number) => new Uint8Array(length).fill(byte)
-const contract = (byte: number) => ({ address: filled(20, byte), codeHash: filled(32, byte) })
-const registry = filled(20, 9)
 const signer = createP256Signer(filled(32, 7))
 const idOf = (file: Uint8Array) => Bytes.toHex(crypto.sha256(file))
 
@@ -35,41 +30,16 @@ async function twoHeads(sequence: bigint, change: Partial<Head.Head> = {}, modeB
 }
 
 /** A court in memory that knows of nothing; `trial` answers for the call that is tried before it is committed to. */
-function courtWith(trial: (callData: Uint8Array) => void) {
-  const committed = new Set<string>()
-  const rpc: Rpc.Rpc = {
-    chainId: 7n,
-    assertChain: async () => {},
-    request: async (method, params = []) => {
-      if (method === 'eth_blockNumber') return '0x64'
-      assert.equal(method, 'eth_call')
-      const { functionName, args } = decodeFunctionData({ abi, data: (params[0] as { data: `0x${string}` }).data })
-      const answers: Readonly<Record<string, unknown>> = {
-        getFault: [`0x${'00'.repeat(20)}`, 0n, 0],
-        committedFrom: committed.has(String(args?.[0])) ? 1_000n : 0n,
-        fixedWindows: [600, 14_400],
-      }
-      return encodeFunctionResult({ abi: abi as Abi, functionName, result: answers[functionName] as never })
-    },
-  }
-  const sender: Sender.Sender = {
-    address: filled(20, 5),
-    close: () => {},
-    call: async ({ data }) => {
-      trial(data)
-      return new Uint8Array(0)
-    },
-    send: async ({ data }) => {
-      const { functionName, args } = decodeFunctionData({ abi, data: Bytes.to0x(data) as `0x${string}` })
+function courtWith(trial: World['trial']) {
+  const committed = new Set<unknown>()
+  const { court } = worldOf({
+    trial,
+    says: { committedFrom: (commitment: unknown) => (committed.has(commitment) ? 1_000n : 0n) },
+    send: (functionName, [commitment]) => {
       assert.equal(functionName, 'commit')
-      committed.add(String(args?.[0]))
-      return { transactionHash: '0x', blockNumber: 1n, gasUsed: 0n }
+      committed.add(commitment)
     },
-  }
-  const court: Court = {
-    ...{ chainId: 7n, anchorLog: filled(20, 8), nodeRegistry: registry, rpc, sender },
-    contracts: { stakeManager: contract(1), faultCourt: contract(2), faultCases: contract(3) },
-  }
+  })
   return { court, committed }
 }
 

@@ -59,6 +59,7 @@ test('one missing pledge closes no other receipt of the same outage that is ther
   const [mine, missing] = [...(await pending.list())]
   assert.ok(mine !== undefined && missing !== undefined)
   gateway.anchored = () => gateway.leaves.slice(0, 2)
+  gateway.hidden.add('tiles').add('proof')
   gateway.height = 800n
   await client.raisePending()
   const filed = { salt: new Uint8Array(32), callData: new Uint8Array(1), reporter: new Uint8Array(20) }
@@ -67,6 +68,7 @@ test('one missing pledge closes no other receipt of the same outage that is ther
   await client.raisePending()
   const left = await pending.list()
   assert.equal(left.length, 1)
+  gateway.hidden.clear()
   gateway.isFinal = true
   await client.raisePending()
   assert.deepEqual(await pending.list(), [])

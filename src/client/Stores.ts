@@ -33,7 +33,7 @@ export type FilingState = {
   /**
    * `committed`: the call is written down, its commitment is sent or on its way; `filed`: it is recorded with this
    * reporter; `rewarded`: the reward is fetched, or there was none; `recorded`: another reporter was first; `covered`:
-   * another file here shows the same fault; `refused`: the court would not record it.
+   * another file here shows the same fault, or nothing is left to take; `refused`: the court would not record it.
    */
   readonly stage: 'committed' | 'filed' | 'recorded' | 'rewarded' | 'covered' | 'refused'
   /** Name of the fault, 32 bytes. */
@@ -46,11 +46,11 @@ export type FilingState = {
   readonly reporter: Uint8Array
   /** First block in which the call may be filed. */
   readonly committedFromBlock?: bigint
-  /** Transactions that came into a block and were refused there. */
+  /** Transactions that came into a block and were refused there, and commitments that were sent again. */
   readonly tries?: number
   /** What was paid to the reporter, token units. */
   readonly reward?: bigint
-  /** Why it was refused: the name of the contract's error. */
+  /** Why it was refused: the name of the contract's error; `nothing-left` where the subject has ended and has nothing to lose. */
   readonly reason?: string
   /** The file that is filed in place of this one (SHA-256 of the file, hex). */
   readonly coveredBy?: string
@@ -122,6 +122,10 @@ export type CaseState = {
   readonly index?: bigint
   readonly head?: Uint8Array
   readonly slot?: number
+  /** While `opening`: the number of the transaction with the bond, where it is known. */
+  readonly nonce?: bigint
+  /** While `opening`: the newest block when the case was first looked for and not there. */
+  readonly askedAtBlock?: bigint
   readonly openedAtBlock?: bigint
   /** Last block in which only an answer closes it. */
   readonly lastBlock?: bigint

@@ -273,6 +273,8 @@ export function create(parts: Parts): Watching {
     const filing = (await faults.load(id))?.filing
     if (filing?.stage === 'covered' && filing.coveredBy !== undefined && filing.coveredBy !== id)
       return isRecorded(filing.coveredBy)
+    // Nothing is left to take from whom it accuses: there is nothing to wait for.
+    if (filing?.stage === 'covered') return filing.reason === 'nothing-left' && filing.isFinal === true
     return filing?.stage === 'filed' || filing?.stage === 'recorded' || filing?.stage === 'rewarded'
   }
 

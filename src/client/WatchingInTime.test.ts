@@ -117,6 +117,36 @@ describe('a log that does not keep its pledge in time (F4)', () => {
   })
 })
 
+describe('a log that uses a reorganisation to anchor something else', () => {
+  test('another leaf in the place of mine (F3), after mine was seen there', async () => {
+    const { watching, faults } = await followed()
+    gateway.anchored = undefined
+    await watching.round()
+    assert.deepEqual(await filesOf(faults), [])
+    gateway.anchored = () => [gateway.leaves[0] as Uint8Array, crypto.sha256(new Uint8Array(1))]
+    gateway.height = deadline + 1n
+    await watching.round()
+    assert.ok((await filesOf(faults)).some((one) => one.class === 3))
+  })
+
+  test('another state of a size that it had signed and anchored (F2)', async () => {
+    const { watching, faults, store } = await followed()
+    gateway.anchored = undefined
+    gateway.isFinal = false
+    const { client } = start({ watch: store })
+    await client.raise((await call(client)).bundle())
+    await watching.round()
+    assert.deepEqual(await filesOf(faults), [])
+    const [first, ...rest] = gateway.leaves
+    gateway.anchored = () => [crypto.sha256(first as Uint8Array), ...rest]
+    // Only what it signed before is there to compare.
+    gateway.hidden.add('tiles')
+    gateway.height += 64n
+    await watching.round()
+    assert.ok((await filesOf(faults)).some((one) => one.class === 2))
+  })
+})
+
 /** Watching alone, with promises that the log does not keep. */
 async function followed(parts: Partial<Watching.Parts> = {}, calls = 1) {
   const faults = memoryFaultStore()

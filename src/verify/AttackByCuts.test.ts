@@ -72,6 +72,7 @@ describe('to rise by leaving out', () => {
     { logRecord: { pledgeBlocks: 1n } },
     { stake: {} },
     { stake: { log: { retiredAtBlock: 1n } } },
+    { orderSigner: World.signers.log },
   ]
   const together = (first: BundleCut.Cut, second: BundleCut.Cut) => (bundle: Bundle.Bundle) =>
     BundleCut.cut(crypto, BundleCut.cut(crypto, bundle, first), second)

@@ -42,6 +42,7 @@ export type Judged = { readonly consequence: Consequence; readonly because: stri
 export const doesNotTell: readonly string[] = [
   'what the stake is worth: it is counted in ASY, and nothing here knows the price of that',
   'that the stake is there for this receipt alone: others of the same node and log rest on it too, only open cases are counted, and what was taken after this block is not seen',
+  'that percentages and the time that stake takes to leave stay as they are in this block: the timelock can change them two days after it said so',
   'that a wrong answer costs anything: stake is lost for statements that contradict each other and for promises not kept, once somebody shows them in time',
 ]
 

@@ -387,7 +387,12 @@ export async function start(): Promise<FakeGateway> {
       ),
       cosignatures: [
         ...(gateway.isWitnessFalse || leaves === toldTruly
-          ? [{ publicKey: Bytes.toBase64url(signers.witness.publicKey), signature: await line(signers.witness, 'cosign') }]
+          ? [
+              {
+                publicKey: Bytes.toBase64url(signers.witness.publicKey),
+                signature: await line(signers.witness, 'cosign'),
+              },
+            ]
           : []),
         { publicKey: Bytes.toBase64url(signers.stranger.publicKey), signature: await line(signers.stranger, 'cosign') },
       ],

@@ -3,13 +3,13 @@
  * knows. What the party did is known here; what the client makes of it is its own.
  */
 import assert from 'node:assert/strict'
+import { createP256Signer, crypto } from 'assay/crypto/node'
+import { Bundle, Bytes, errors, Fault, Head, LogEntry, Pledge } from 'assay/protocol'
+import { policies } from 'assay/verify'
 import * as Client from '../../src/client/Client.ts'
 import * as Evidence from '../../src/client/Evidence.ts'
 import * as Stores from '../../src/client/Stores.ts'
 import * as WatchStore from '../../src/client/WatchStore.ts'
-import { createP256Signer, crypto } from 'assay/crypto/node'
-import { Bundle, Bytes, errors, Fault, Head, LogEntry, Pledge } from 'assay/protocol'
-import { policies } from 'assay/verify'
 import * as FakeGateway from '../fakes/FakeGateway.ts'
 import { logId, signerOf, signers } from '../fakes/World.ts'
 import * as Between from './Between.ts'
@@ -333,20 +333,22 @@ type Ended = {
 async function judge(ended: Ended): Promise<Outcome> {
   const { act, chain, client, faults, pending, held, restarts } = ended
   const violations: string[] = []
+  const all: Fault.Fault[] = []
+  // Those that show it now.
   const files: Fault.Fault[] = []
   for (const id of await faults.list()) {
     const fault = Fault.parse(((await faults.load(id)) as { file: Uint8Array }).file)
-    files.push(fault)
+    all.push(fault)
     if (!faultsOf[act].includes(fault.class)) violations.push(`a file of class ${fault.class} against who is honest`)
-    // What was true for as long as it lasted may be over.
-    const isLasting = fault.class !== 4 || fault.evidence.how !== 0
-    const judged = isLasting ? await Evidence.judge(crypto, chain.access, fault).catch(() => undefined) : true
-    if (judged === undefined) violations.push(`a file of class ${fault.class} that shows nothing`)
+    const judged = await Evidence.judge(crypto, chain.access, fault).catch(() => undefined)
+    if (judged !== undefined) files.push(fault)
+    else if (!(await wasTrue(chain, fault)))
+      violations.push(`a file of class ${fault.class} that never showed anything`)
   }
-  const classes = [...new Set(files.map((one) => one.class))]
+  const classes = [...new Set(all.map((one) => one.class))]
   const [expected] = faultsOf[act]
   if (expected !== undefined && !classes.includes(expected as never)) violations.push(`no file of class ${expected}`)
-  const isMissing = files.some((one) => one.class === 4 && one.evidence.missing)
+  const isMissing = all.some((one) => one.class === 4 && one.evidence.missing)
   if (act === 'F4 missing' && !isMissing) violations.push('no file about a missing entry')
 
   for (const hash of await pending.list()) {
@@ -368,6 +370,24 @@ async function judge(ended: Ended): Promise<Outcome> {
   return { violations, classes, outcomes, touched, restarts }
 }
 
+/** Lateness lasts until it is over, and an anchored state until a reorganisation takes it back: then the file shows nothing any more. */
+async function wasTrue(chain: MirrorChain.MirrorChain, fault: Fault.Fault): Promise<boolean> {
+  if (fault.class === 4) return fault.evidence.how === 0
+  const sizes =
+    fault.class === 2
+      ? [fault.evidence.stateA, fault.evidence.stateB].filter((one) => one.signature === undefined)
+      : fault.class === 3 || fault.class === 5
+        ? [fault.evidence]
+        : []
+  for (const { size } of sizes) {
+    for (const root of chain.roots(size)) {
+      const judged = await Fault.judge(crypto, fault, () => root).catch(() => undefined)
+      if (judged !== undefined) return true
+    }
+  }
+  return false
+}
+
 /** Why a receipt must not be relied on, by what the party really did. */
 function isTouched(
   { gateway, chain, signedAt, restarts }: Ended,
@@ -376,13 +396,14 @@ function isTouched(
   files: readonly Fault.Fault[],
 ): string | undefined {
   const { head } = bundle.receipt
-  const { leafIndex, issuedAtBlock } = Pledge.parse((bundle.pledge as NonNullable<typeof bundle.pledge>).words)
+  if (bundle.pledge === undefined) return 'nothing was pledged'
+  const { leafIndex, issuedAtBlock } = Pledge.parse(bundle.pledge.words)
   const { leaves, steps } = chain.newest().state
   const leaf = leaves[Number(leafIndex)]
   if (leaf === undefined) return 'its entry is not anchored'
   if (!Bytes.equal(leaf, LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, head)))) return 'another leaf is anchored'
   const first = [...steps].filter(([size]) => size > leafIndex).map(([, { blockNumber }]) => blockNumber)
-  const anchoredAt = first.reduce((least, one) => (one < least ? one : least))
+  const [anchoredAt = 0n] = first.sort((a, b) => (a < b ? -1 : 1))
   if (anchoredAt > issuedAtBlock + MirrorChain.pledgeBlocks) return 'it was anchored late'
   for (const [name, other] of gateway.heads) {
     if (!contradicts(head, other.head) && !contradicts(other.head, head)) continue

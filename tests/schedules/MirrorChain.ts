@@ -4,7 +4,7 @@
  */
 import { Header, Layout, type TrustAnchors } from 'assay/chain'
 import type { ChainAccess } from 'assay/client'
-import { type Cose, Bytes, Merkle } from 'assay/protocol'
+import { Bytes, type Cose, Merkle } from 'assay/protocol'
 import { ChainSilence } from '../fakes/FakeChain.ts'
 import * as Stake from '../fakes/Stake.ts'
 import { createState, headerRlp, type State as Trie } from '../fakes/Trie.ts'
@@ -39,6 +39,8 @@ export type MirrorChain = {
   readonly access: ChainAccess.ChainAccess
   readonly anchors: TrustAnchors.TrustAnchors
   readonly newest: () => Block
+  /** Roots that were ever anchored for a size, in blocks that were taken back too. */
+  readonly roots: (size: bigint) => readonly Uint8Array[]
   isHalted: boolean
   /** The endpoint does not answer. */
   isLost: boolean
@@ -54,6 +56,7 @@ export type MirrorChain = {
 export async function create(key: Cose.Signer): Promise<MirrorChain> {
   const tries = new Map<State, Promise<Trie>>()
   const blocks: Block[] = []
+  const anchoredRoots = new Map<bigint, Uint8Array[]>()
   let salt = 0n
   const trieOf = (state: State): Promise<Trie> => {
     const known = tries.get(state) ?? trie(state)
@@ -81,7 +84,13 @@ export async function create(key: Cose.Signer): Promise<MirrorChain> {
   const keyOf = (state: State, epoch: number) => {
     const found = state.keys[epoch]
     if (found === undefined) return undefined
-    return { keyId: found.keyId, operator: nodeOperator, role: 1, validFromBlock: found.from, validUntilBlock: found.until }
+    return {
+      keyId: found.keyId,
+      operator: nodeOperator,
+      role: 1,
+      validFromBlock: found.from,
+      validUntilBlock: found.until,
+    }
   }
 
   const access: ChainAccess.ChainAccess = {
@@ -169,6 +178,7 @@ export async function create(key: Cose.Signer): Promise<MirrorChain> {
   }
 
   const chain: MirrorChain = {
+    ...{ roots: (size) => anchoredRoots.get(size) ?? [] },
     ...{ access, newest, isHalted: false, isLost: false, old: 0n },
     anchors: {
       ...{ chainId, finality: 'development', headers: [], stake: Stake.contracts },
@@ -181,6 +191,8 @@ export async function create(key: Cose.Signer): Promise<MirrorChain> {
       const blockNumber = newest().number + 1n
       if (anchor !== undefined && anchor.length > state.leaves.length) {
         const step = { root: Merkle.root(crypto, anchor), blockNumber }
+        const size = BigInt(anchor.length)
+        anchoredRoots.set(size, [...(anchoredRoots.get(size) ?? []), step.root])
         state = { ...state, leaves: [...anchor], steps: new Map(state.steps).set(BigInt(anchor.length), step) }
       }
       if (next !== undefined) {

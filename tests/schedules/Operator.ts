@@ -305,10 +305,10 @@ export function create(options: {
     }
   }
 
-  function portOf(of: Life, log: Log.Log): Pick<Log.Log, 'append' | 'highest' | 'identity'> {
+  function portOf(of: Life, log: Log.Log): Pick<Log.Log, 'append' | 'highest' | 'identity' | 'publicKey'> {
     const port = guarded(of, log, ['append'])
-    const heard: Pick<Log.Log, 'append' | 'highest' | 'identity'> = {
-      ...{ highest: log.highest, identity: log.identity },
+    const heard: Pick<Log.Log, 'append' | 'highest' | 'identity' | 'publicKey'> = {
+      ...{ highest: log.highest, identity: log.identity, publicKey: log.publicKey },
       append: (request) => {
         prosecutor.offered(request)
         if (!operator.isAltering) return port.append(request)

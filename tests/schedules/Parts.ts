@@ -25,7 +25,7 @@ export type Mutation = {
   readonly mirror?: (mirror: Mirror) => Mirror
   readonly logStore?: (store: LogStore) => LogStore
   readonly receiptStore?: (store: ReceiptStore) => ReceiptStore
-  readonly logPort?: <T extends Pick<Log.Log, 'append' | 'highest' | 'identity'>>(port: T) => T
+  readonly logPort?: <T extends Pick<Log.Log, 'append' | 'highest' | 'identity' | 'publicKey'>>(port: T) => T
   /** The contract as a log sees it while it starts. */
   readonly startView?: (view: ChainView) => ChainView
   /** What the node remembers of a log's pledges is not asked. */

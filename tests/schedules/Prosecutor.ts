@@ -59,7 +59,11 @@ const hex = Bytes.toHex
 const ofNothing = (): undefined => undefined
 
 /** Starts listening. */
-export function create(chain: ModelChain, graceBlocks: bigint): Prosecutor {
+export function create(
+  chain: Pick<ModelChain, 'onBlock' | 'block' | 'anchored'>,
+  graceBlocks: bigint,
+  place: { readonly chainId: bigint; readonly anchorLog: Uint8Array } = Rules,
+): Prosecutor {
   const preimages = new Map<string, Uint8Array>()
   const heads = new Map<string, Map<string, SignedHead>>()
   const pledges: SignedPledge[] = []
@@ -235,7 +239,7 @@ export function create(chain: ModelChain, graceBlocks: bigint): Prosecutor {
     if (exempt.has(hex(publicKey))) return []
     const found: (Conviction | undefined)[] = []
     const list = [...states.values()]
-    const about = { chainId: Rules.chainId, anchorLog: Rules.anchorLog, logId, publicKey }
+    const about = { chainId: place.chainId, anchorLog: place.anchorLog, logId, publicKey }
     const subject = kind === 2 ? hex(logId) : hex(publicKey)
     const charge = (evidence: Pick<Fault.F6, 'stateA' | 'stateB'> & { readonly index?: bigint }) => {
       const detail = `sizes ${evidence.stateA.size}, ${evidence.stateB.size}`
@@ -280,7 +284,7 @@ export function create(chain: ModelChain, graceBlocks: bigint): Prosecutor {
     for (const { logId, publicKey: logKey, size, root } of chain.anchored()) {
       const leaves = leavesOf(logId, size, root)
       if (exempt.has(hex(logKey))) continue
-      if (leaves === undefined) throw new Error('a tree was anchored whose leaves nobody has')
+      if (leaves === undefined) throw new Error(`a tree of ${size} was anchored whose leaves nobody has`)
       const anchored = () => root
       for (const { words, pledge, signature, publicKey } of pledges) {
         if (!Bytes.equal(pledge.logId, logId) || pledge.leafIndex >= size || !Bytes.equal(publicKey, logKey)) continue
@@ -297,8 +301,8 @@ export function create(chain: ModelChain, graceBlocks: bigint): Prosecutor {
         if (head === undefined) throw new Error('an entry was anchored whose head nobody handed in')
         if (Bytes.equal(entry, LogEntry.fromHead(plain, head.head))) continue
         const proof = Merkle.inclusionProof(plain, leaves, BigInt(index))
-        const place = { logId, anchorLog: Rules.anchorLog, index: BigInt(index), size, root, proof }
-        const evidence = { ...place, entry, head: head.head, signature: head.signature, publicKey: head.publicKey }
+        const at = { logId, anchorLog: place.anchorLog, index: BigInt(index), size, root, proof }
+        const evidence = { ...at, entry, head: head.head, signature: head.signature, publicKey: head.publicKey }
         found.push(await tryCharge({ class: 5, evidence }, hex(logId), `index ${index}`, anchored))
       }
     }

@@ -10,7 +10,7 @@ import { describe, test } from 'node:test'
 import * as Dishonest from './Dishonest.ts'
 
 const only = process.env.ASSAY_SEED
-const share = Math.max(2, Math.ceil(Number(process.env.ASSAY_SCHEDULES ?? 44) / (Dishonest.acts.length + 1)))
+const share = Math.max(2, Math.ceil(Number(process.env.ASSAY_SCHEDULES ?? 33) / (Dishonest.acts.length + 1)))
 const count = only === undefined ? share : 1
 const first = only !== undefined ? Number(only) : count <= 8 ? 1 : 1 + Math.floor(Math.random() * 2 ** 30)
 

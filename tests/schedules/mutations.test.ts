@@ -18,7 +18,13 @@ import * as Schedule from './Schedule.ts'
 const atMost = 400
 
 describe('without a discipline', () => {
-  for (const { name, make, classes, change = (schedule: Schedule.Schedule) => schedule, seed: first = 1 } of Mutations.all) {
+  for (const {
+    name,
+    make,
+    classes,
+    change = (schedule: Schedule.Schedule) => schedule,
+    seed: first = 1,
+  } of Mutations.all) {
     test(name, async (t) => {
       for (let seed = first; seed < first + atMost; seed++) {
         const { unjust } = await Schedule.run(change(Schedule.generate(seed), seed), make())

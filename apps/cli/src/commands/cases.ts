@@ -77,7 +77,7 @@ async function withCases(
   }
 }
 
-function toJson({ caseId, state, entry, slot }: Cases.Followed): Record<string, string> {
+function toJson({ caseId, state, entry, slot, failure }: Cases.Followed): Record<string, string> {
   return {
     caseId,
     stage: state.stage,
@@ -91,6 +91,7 @@ function toJson({ caseId, state, entry, slot }: Cases.Followed): Record<string, 
     ...(state.isPaid === true ? { paid: Amount.inCoin(state.bond) } : {}),
     ...(entry === undefined ? {} : { entry: Bytes.toHex(entry.entry), head: Bytes.toHex(entry.head) }),
     ...(slot === undefined ? {} : { value: Bytes.toHex(slot.value) }),
+    ...(failure === undefined ? {} : { failure: failure.shortMessage }),
   }
 }
 

@@ -184,7 +184,7 @@ export async function submit(
     terminal.print(`${terminal.style('bold', progress.stage.toUpperCase())}  ${textOf(progress)}`)
     terminal.rows(table(Object.entries(facts).map(([name, value]) => [name, String(value)])))
   }
-  if (progress.stage === 'refused') return progress.waits === 'court' ? Failure.exitCodes.unavailable : 2
+  if (progress.stage === 'refused') return progress.waits === undefined ? 2 : Failure.exitCodes.unavailable
   return progress.stage === 'committed' || progress.stage === 'filed' ? Failure.exitCodes.unavailable : 0
 }
 
@@ -217,6 +217,7 @@ function textOf({ stage, waits, untilBlock, reason }: Filing.Progress): string {
     return `the court refuses it: ${reason}${waits === 'court' ? ' (it may change its mind)' : ''}`
   if (stage === 'recorded') return 'somebody else was first; it is on record'
   if (stage === 'rewarded') return 'on record, penalty taken, reward fetched'
+  if (reason === 'nothing-left') return 'not filed: whom it accuses has ended and has nothing left to lose'
   if (stage === 'covered') return 'another file of yours stands for the same fault'
   if (stage === 'filed') return 'filed, fetching the reward'
   return waits === 'commitment' ? `committed, can be filed from block ${untilBlock}` : 'committing'

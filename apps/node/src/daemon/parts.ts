@@ -106,7 +106,7 @@ export async function openIssuer(options: {
   readonly store: ReceiptStore
   readonly logs: readonly {
     readonly name: string
-    readonly log: Pick<Log, 'append' | 'highest' | 'identity'>
+    readonly log: Pick<Log, 'append' | 'highest' | 'identity' | 'publicKey'>
     readonly isEnded?: boolean
   }[]
   readonly progress: Progress
@@ -124,7 +124,7 @@ export async function openIssuer(options: {
         KeyBinding.bind(
           folder,
           key.keyId,
-          options.logs.map(({ log }) => log.identity.logId),
+          options.logs.map(({ log }) => ({ logId: log.identity.logId, publicKey: log.publicKey })),
         )
         return await Issuer.create({
           crypto,

@@ -119,6 +119,7 @@ export async function createLog(options: {
   try {
     const tree = await Reconcile.reconcile({
       ...{ crypto, chainId, registry, logId, store, mirror, chain, promised: options.promised },
+      publicKey: options.signer.publicKey,
     })
     const files = join(folder, 'static')
     const context = {

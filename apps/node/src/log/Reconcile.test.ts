@@ -6,7 +6,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { crypto } from 'assay/crypto/node'
-import { LogEntry, Merkle, Pledge } from 'assay/protocol'
+import { Merkle } from 'assay/protocol'
 import type { Log } from './Log.ts'
 import type { Entry } from './LogStore.ts'
 import type { Mirror } from './Mirror.ts'
@@ -71,19 +71,18 @@ describe('start', () => {
     restore(folder, 'log', 'old-log')
     restore(folder, 'witness', 'old-witness')
     chain.head = { size: 0n, root: Merkle.emptyRoot(crypto) }
-    const held = (i: number) => {
-      const { leafIndex, leafHash } = Pledge.parse((answers[i] as (typeof answers)[number]).pledge.words)
-      return { index: leafIndex, leafHash }
-    }
+    const held = (i: number) => (answers[i] as (typeof answers)[number]).pledge
     await assert.rejects(scene.openBoth(folder, chain, { promised: held(11) }), codeOf('log-behind'))
     await assert.rejects(scene.openBoth(folder, chain, { promised: held(0) }), codeOf('log-behind'))
     // The log grew again over the place.
     const again = await scene.openBoth(folder, chain)
     await appendMany(again.log, 30, 50)
-    const { head } = again.log.entry(7n) as Entry
+    const own = (await again.log.append(await scene.request(49n))).pledge
     await again.close()
     await assert.rejects(scene.openBoth(folder, chain, { promised: held(0) }), codeOf('log-forked'))
-    const own = { index: 7n, leafHash: LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, head)) }
+    // What another key signed for this logId is not this log's to keep.
+    const stranger = { words: held(0).words, signature: own.signature }
+    await (await scene.openBoth(folder, chain, { promised: stranger })).close()
     await (await scene.openBoth(folder, chain, { promised: own })).close()
   })
 

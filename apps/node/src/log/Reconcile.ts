@@ -7,7 +7,7 @@
  * the tree; the highest pledge that the node holds must be kept by it; entries that only the log has are pushed. Any doubt
  * ends in an error and nothing is signed.
  */
-import { Bytes, type Crypto, errors } from 'assay/protocol'
+import { Bytes, Cose, type Crypto, errors, Pledge } from 'assay/protocol'
 import type { ChainView } from './ChainView.ts'
 import * as Intake from './Intake.ts'
 import type { Entry, LogStore } from './LogStore.ts'
@@ -23,8 +23,10 @@ export type Subject = {
   readonly store: LogStore
   readonly mirror: Mirror
   readonly chain: ChainView
-  /** The highest index that somebody outside these folders holds a pledge for, with its leaf (32 bytes). */
-  readonly promised?: { readonly index: bigint; readonly leafHash: Uint8Array } | undefined
+  /** 64 bytes: the log's own. */
+  readonly publicKey: Uint8Array
+  /** The pledge with the highest index of this logId that somebody outside these folders holds: 224 and 64 bytes. */
+  readonly promised?: { readonly words: Uint8Array; readonly signature: Uint8Array } | undefined
 }
 
 /**
@@ -49,7 +51,7 @@ export async function reconcile(subject: Subject): Promise<Tree.Tree> {
 
   if (mirrored > tree.frontier.size) tree = await takeMissing(subject, tree, mirrored)
   if (tree.frontier.size < anchored.size) throw new BehindError(tree.frontier.size, anchored.size)
-  assertPromised(subject)
+  await assertPromised(subject)
   const ownAnchored = await Tree.rootAt(crypto, tree, readTile, anchored.size)
   if (!Bytes.equal(ownAnchored, anchored.root)) throw new ForkedError('contract', anchored.size)
   for (const checkpoint of [store.latestCheckpoint(), ...store.unanchored()]) {
@@ -64,12 +66,27 @@ export async function reconcile(subject: Subject): Promise<Tree.Tree> {
 }
 
 /** Log and mirror may both be older copies of one time: then only who holds a pledge knows that there was more. */
-function assertPromised({ crypto, store, promised }: Subject): void {
-  if (promised === undefined) return
-  const { index, leafHash } = promised
-  const [entry] = index < store.size() ? store.entries(index, index + 1n) : []
-  if (entry === undefined) throw new BehindError(store.size(), index + 1n)
-  if (!Bytes.equal(Intake.leafHash(crypto, entry.head), leafHash)) throw new ForkedError('pledge', index + 1n)
+async function assertPromised({ crypto, store, publicKey, promised }: Subject): Promise<void> {
+  if (promised === undefined || !(await isOwn(crypto, publicKey, promised))) return
+  const { leafIndex, leafHash } = Pledge.parse(promised.words)
+  const [entry] = leafIndex < store.size() ? store.entries(leafIndex, leafIndex + 1n) : []
+  if (entry === undefined) throw new BehindError(store.size(), leafIndex + 1n)
+  if (!Bytes.equal(Intake.leafHash(crypto, entry.head), leafHash)) throw new ForkedError('pledge', leafIndex + 1n)
+}
+
+/** A reorganisation can give a logId to another log key: what that one promised is not this log's to keep. */
+async function isOwn(
+  crypto: Crypto,
+  publicKey: Uint8Array,
+  { words, signature }: NonNullable<Subject['promised']>,
+): Promise<boolean> {
+  try {
+    await Cose.verify(crypto, { tag: 'pledge', payload: Pledge.payload(crypto, words), signature, publicKey })
+    return true
+  } catch (error) {
+    if (errors.BaseError.isInstance(error)) return false
+    throw error
+  }
 }
 
 /** Pushes entries from `from` on to the mirror; returns the mirror's new size. */

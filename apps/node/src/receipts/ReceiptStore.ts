@@ -46,8 +46,8 @@ export type Intent = {
 /** One place in a key's sequence with what stands there. */
 export type Tip = { readonly sequence: bigint; readonly receiptHash: Uint8Array }
 
-/** What a log once promised: this leaf (32 bytes) at this index. */
-export type HeldPledge = { readonly index: bigint; readonly leafHash: Uint8Array }
+/** What a log once promised: 224 bytes, and 64. */
+export type HeldPledge = { readonly words: Uint8Array; readonly signature: Uint8Array }
 
 /** Durable when the promise resolves; nothing is kept when it rejects. */
 export type ReceiptStore = {

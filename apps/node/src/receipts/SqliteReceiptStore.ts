@@ -60,11 +60,14 @@ const migrations = [
    ) STRICT;
    CREATE INDEX intents_refused ON intents (id) WHERE state = 'refused';`,
   // One row a log: whether an older copy of the log's folder was put back is asked at every start, and must not take a look at all receipts.
-  // In a pledge logId stands at byte 64, the leaf at 96, the index at 184.
-  `CREATE TABLE highest_pledges (log_id BLOB PRIMARY KEY, leaf_index BLOB NOT NULL, leaf_hash BLOB NOT NULL) STRICT, WITHOUT ROWID;
+  // In a pledge logId stands at byte 64, the index at 152.
+  `CREATE TABLE highest_pledges (
+     log_id BLOB PRIMARY KEY, leaf_index BLOB NOT NULL, words BLOB NOT NULL, signature BLOB NOT NULL
+   ) STRICT, WITHOUT ROWID;
    INSERT INTO highest_pledges
-     SELECT substr(pledge_words, 65, 32), max(substr(pledge_words, 185, 8)), substr(pledge_words, 97, 32)
-     FROM (SELECT pledge_words FROM releases UNION ALL SELECT pledge_words FROM other_pledges)
+     SELECT substr(pledge_words, 65, 32), max(substr(pledge_words, 153, 8)), pledge_words, pledge_signature
+     FROM (SELECT pledge_words, pledge_signature FROM releases UNION ALL
+           SELECT pledge_words, pledge_signature FROM other_pledges)
      GROUP BY substr(pledge_words, 65, 32);`,
 ]
 
@@ -105,11 +108,11 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
     release: handle.prepare('INSERT INTO releases VALUES (?, ?, ?, ?, ?)'),
     addOther: handle.prepare('INSERT OR IGNORE INTO other_pledges VALUES (?, ?, ?)'),
     raiseHighest: handle.prepare(
-      `INSERT INTO highest_pledges VALUES (?, ?, ?) ON CONFLICT (log_id) DO
-         UPDATE SET leaf_index = excluded.leaf_index, leaf_hash = excluded.leaf_hash
+      `INSERT INTO highest_pledges VALUES (?, ?, ?, ?) ON CONFLICT (log_id) DO
+         UPDATE SET leaf_index = excluded.leaf_index, words = excluded.words, signature = excluded.signature
          WHERE excluded.leaf_index > highest_pledges.leaf_index`,
     ),
-    highest: handle.prepare('SELECT leaf_index, leaf_hash FROM highest_pledges WHERE log_id = ?'),
+    highest: handle.prepare('SELECT words, signature FROM highest_pledges WHERE log_id = ?'),
     others: handle.prepare(
       'SELECT pledge_words, pledge_signature FROM other_pledges JOIN heads ON heads.id = other_pledges.head WHERE receipt_hash = ?',
     ),
@@ -166,7 +169,7 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
         if (row === undefined) return released
         // Before anything else is known of it: a log that ever promised this is not to be believed with less.
         // By offset (logId, the low 8 bytes of leafIndex, leafHash): what a log gives is kept before it is understood.
-        sql.raiseHighest.run(pledgeWords.slice(64, 96), pledgeWords.slice(152, 160), pledgeWords.slice(96, 128))
+        sql.raiseHighest.run(pledgeWords.slice(64, 96), pledgeWords.slice(152, 160), pledgeWords, pledgeSignature)
         const kept = toReceipt(row as Row).released
         if (kept === undefined) {
           sql.release.run(row.id as bigint, signature, pledgeWords, pledgeSignature, leafIndex)
@@ -184,9 +187,7 @@ export function open(options: { readonly folder: string; readonly hooks?: GroupC
       })),
     highestPledge: (logId) => {
       const row = sql.highest.get(logId)
-      return row === undefined
-        ? undefined
-        : { index: Bytes.toBigInt(row.leaf_index as Uint8Array), leafHash: row.leaf_hash as Uint8Array }
+      return row === undefined ? undefined : { words: row.words as Uint8Array, signature: row.signature as Uint8Array }
     },
     tip: (keyId) => {
       const row = sql.tip.get(keyId)

@@ -115,6 +115,9 @@ describe('cases', () => {
     assert.deepEqual(followed.entry?.head, receipt.head.head)
     assert.deepEqual(followed.entry?.publicKey, receipt.head.publicKey)
     assert.equal(await Cases.withdrawCredit(court), 0n)
+    // Nothing is open, and yet what was lost counts: whoever answers on chain alone would earn without end.
+    const more = { ...open, spendLimit: asked.state.bond + 1n }
+    await assert.rejects(Cases.demandOpening(more, receipt, 7), Cases.SpendLimitError)
   })
 
   test('slots: open to all, of the order alone, and not used', async () => {

@@ -31,6 +31,8 @@ describe('filing', () => {
   async function newCourt(coin = 10n ** 20n, rpc: Rpc.Rpc = scene.rpc): Promise<Court.Court> {
     const account = privateKeyToAccount(Bytes.to0x(random(32)) as `0x${string}`)
     await scene.rpc.request('anvil_setBalance', [account.address, `0x${coin.toString(16)}`])
+    // A gift is in no block, so until the next one the newest header does not fit the state.
+    await scene.rpc.request('anvil_mine', ['0x1'])
     const sender = Sender.create({ rpc, account, pollMs: 20 })
     return Court.from(trustAnchorsOf(scene.book), sender, rpc)
   }
