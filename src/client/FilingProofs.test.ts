@@ -98,6 +98,18 @@ describe('a record counts by its proof', () => {
     assert.deepEqual(await advance(), { ...waiting, waits: undefined, isOpen: false })
   })
 
+  test('a final block whose state is not shown shows nothing; a newest one is an error', async () => {
+    const { world, advance } = await scene({ latest: [record(other, 0n)], finalized: [record(other, 0n)] })
+    const bent = (block: string) => (method: string, params: readonly unknown[]) =>
+      method === 'eth_getProof' && params[2] === block
+        ? { accountProof: [], storageProof: [{ value: '0x0', proof: [] }] }
+        : undefined
+    world.answer = bent('0x32')
+    assert.deepEqual(await advance(), { stage: 'recorded', reason: undefined, waits: 'finality', isOpen: true })
+    world.answer = bent('0x64')
+    await assert.rejects(advance(), { code: 'rpc-proof' })
+  })
+
   test('a reward is fetched when the final state no longer owes it', async () => {
     const { world, advance } = await scene({ latest: [record(own, 9n)], finalized: [record(own, 9n)] })
     world.send = () => {
