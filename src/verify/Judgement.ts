@@ -317,7 +317,7 @@ function pledgedBecause(
   if (pledge === undefined) return { holds: false, because: 'no pledge' }
   const anchored = pledgedByAnchor(pledge, step, pledgeBlocks)
   if (anchored?.holds) return anchored
-  const seen = pledgedByView(pledge, reader)
+  const seen = pledgedByView(pledge, reader, pledgeBlocks)
   return seen.holds || anchored === undefined ? seen : anchored
 }
 
@@ -335,7 +335,11 @@ function pledgedByAnchor(
   return { holds: true, because }
 }
 
-function pledgedByView(pledge: Pledge.Pledge, reader: Reader): { holds: boolean; because: string } {
+function pledgedByView(
+  pledge: Pledge.Pledge,
+  reader: Reader,
+  pledgeBlocks: bigint | undefined,
+): { holds: boolean; because: string } {
   const view = reader.view
   if (view === undefined || view.chainId !== pledge.chainId)
     return { holds: false, because: 'no trusted header, and no view of the chain' }
@@ -345,5 +349,8 @@ function pledgedByView(pledge: Pledge.Pledge, reader: Reader): { holds: boolean;
   if (!isCanonical) return { holds: false, because: "the pledge's block is not in the chain that the reader sees" }
   if (pledge.issuedAtBlock + pledgeBlocksBelow < view.newest || pledge.issuedAtBlock > view.newest + pledgeBlocksAbove)
     return { holds: false, because: "the pledge's block is too far from the reader's head" }
+  // Past its deadline a pledge says nothing of itself any more: only the anchor tells whether it was kept.
+  if (pledgeBlocks !== undefined && pledge.issuedAtBlock + pledgeBlocks < view.newest)
+    return { holds: false, because: "the pledge's deadline has passed" }
   return { holds: true, because: `issued at block ${pledge.issuedAtBlock}, canonical in the reader's view` }
 }

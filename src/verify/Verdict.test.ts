@@ -82,13 +82,14 @@ describe('what is not in the table gives nothing', () => {
 
   test('a pledge counts for a reader without anchor only within 32 blocks below and 2 above', async () => {
     const world = await World.create()
+    const brief = await World.create({ logRecord: { pledgeBlocks: 5n } })
     // The log's record stays: without it nobody knows whose key signed the pledge.
-    const bare = BundleCut.cut(crypto, world.bundle, { checkpoint: true })
-    const pledgedAt = async (newest: bigint, hash = World.digestOf('block 100')) => {
+    const pledgedAt = async (newest: bigint, hash = World.digestOf('block 100'), of = world) => {
+      const bare = BundleCut.cut(crypto, of.bundle, { checkpoint: true })
       const view = { chainId: World.chainId, newest, blocks: [{ number: 100n, hash }] }
       const verdict = await Verdict.verify(crypto, {
         bundle: Bundle.serialize(bare),
-        reader: { ...world.reader, view },
+        reader: { ...of.reader, view },
         policy: recorded,
       })
       return verdict.anchoring.some((entry) => entry.fact === 'pledged')
@@ -100,6 +101,8 @@ describe('what is not in the table gives nothing', () => {
       false,
     ])
     assert.equal(await pledgedAt(100n, World.digestOf('a fork')), false)
+    const atDeadline = [105n, 106n].map((newest) => pledgedAt(newest, World.digestOf('block 100'), brief))
+    assert.deepEqual(await Promise.all(atDeadline), [true, false], 'no longer than until its own deadline')
   })
 
   test('a header that is canonical but not final anchors and does not finalise', async () => {

@@ -13,6 +13,9 @@ import * as Schedule from './Schedule.ts'
 /** Longer than any call of a schedule takes, shorter than a start after it. */
 const laterMs = 20
 
+/** Nobody asks the node what its logs have pledged: it would notice what other disciplines are there for, too. */
+const forgottenPledges = (): Mutation => ({ isPledgeForgotten: true })
+
 /** A head is signed and handed to a log before it is on the node's disk. */
 const headsLater = (): Mutation => ({
   receiptStore: (store) => {
@@ -35,6 +38,7 @@ const headsLater = (): Mutation => ({
 
 /** A pledge leaves before the mirror holds its entry. */
 const mirrorLater = (): Mutation => ({
+  ...forgottenPledges(),
   mirror: (mirror) => {
     let last: Promise<unknown> = Promise.resolve()
     return {
@@ -52,6 +56,7 @@ const deafNode = (): Mutation => ({ logPort: (port) => ({ ...port, highest: () =
 
 /** Pledges and checkpoints are signed over entries that the log's disk does not hold. */
 const logInMemory = (): Mutation => ({
+  ...forgottenPledges(),
   logStore: (store) => {
     const memory = MemoryLogStore.create(crypto)
     const changes: Changes = { entries: store.entries(0n, store.size()) }
@@ -69,6 +74,7 @@ const noComparison = (): Mutation => {
       (store as LogStore).entries(0n, size).map(({ head }) => Intake.leafHash(crypto, head)),
     )
   return {
+    ...forgottenPledges(),
     logStore: (real) => {
       store = real
       return real
@@ -97,9 +103,6 @@ const noComparison = (): Mutation => {
 
 /** A node's key goes on under a new log although the one that remembers its places is gone. */
 const unboundKey = (): Mutation => ({ beforeStart: (home) => rmSync(join(home, 'node', 'logs.json'), { force: true }) })
-
-/** Nobody asks the node what its logs have pledged. */
-const forgottenPledges = (): Mutation => ({ isPledgeForgotten: true })
 
 /** Each with the classes of which one has to be found. */
 export const all: readonly {
