@@ -13,14 +13,6 @@ import type { Rpc } from './Rpc.ts'
 
 const hex = Bytes.to0x
 
-/** In an old block the contract itself may not be there yet: then it holds nothing. */
-const unlessNotYet =
-  <T>(block: 'latest' | 'finalized' | undefined, nothing: T) =>
-  (error: unknown): T => {
-    if (block === 'finalized' && error instanceof ContractCall.NoContractError) return nothing
-    throw error
-  }
-
 /** A signed head as the contracts take it: 139 bytes, 64 bytes, and the key's 64 bytes. */
 export type SignedHead = {
   readonly head: Uint8Array
@@ -138,16 +130,10 @@ export type CaseRecord = {
   readonly bond: bigint
 }
 
-/** A case by its id, undefined if there is none in that block. */
-export async function getCase(
-  rpc: Rpc,
-  faultCases: Uint8Array,
-  caseId: Hash,
-  block?: 'latest' | 'finalized',
-): Promise<CaseRecord | undefined> {
+/** A case by its id as the endpoint says, undefined if there is none. */
+export async function getCase(rpc: Rpc, faultCases: Uint8Array, caseId: Hash): Promise<CaseRecord | undefined> {
   const call = { abi, functionName: 'getCase', args: [hex(caseId)] } as const
-  const found = await ContractCall.read(rpc, faultCases, call, block).catch(unlessNotYet(block, undefined))
-  if (found === undefined) return undefined
+  const found = await ContractCall.read(rpc, faultCases, call)
   const state = ([undefined, 'open', 'answered', 'expired'] as const)[found.state]
   if (state === undefined) return undefined
   return {
@@ -164,14 +150,8 @@ export function openCases(rpc: Rpc, faultCases: Uint8Array, subject: Hash): Prom
 }
 
 /** What an account can withdraw, wei; `account`: 20 bytes. */
-export function credit(
-  rpc: Rpc,
-  faultCases: Uint8Array,
-  account: Uint8Array,
-  block?: 'latest' | 'finalized',
-): Promise<bigint> {
-  const call = { abi, functionName: 'credit', args: [hex(account)] } as const
-  return ContractCall.read(rpc, faultCases, call, block).catch(unlessNotYet(block, 0n))
+export function credit(rpc: Rpc, faultCases: Uint8Array, account: Uint8Array): Promise<bigint> {
+  return ContractCall.read(rpc, faultCases, { abi, functionName: 'credit', args: [hex(account)] })
 }
 
 // Source: spec/faults.md section 6.1.

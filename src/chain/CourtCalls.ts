@@ -56,19 +56,10 @@ export type Recorded = {
   readonly class: number
 }
 
-/** A fault by its name, undefined if it is not on record at that block. */
-export async function recorded(
-  rpc: Rpc,
-  faultCourt: Uint8Array,
-  faultId: Hash,
-  block?: 'latest' | 'finalized',
-): Promise<Recorded | undefined> {
+/** A fault by its name as the endpoint says, undefined if it is not on record. */
+export async function recorded(rpc: Rpc, faultCourt: Uint8Array, faultId: Hash): Promise<Recorded | undefined> {
   const call = { abi, functionName: 'getFault', args: [hex(faultId)] } as const
-  const [reporter, reward, faultClass] = await ContractCall.read(rpc, faultCourt, call, block).catch((error) => {
-    // In an old block the court itself may not be there yet.
-    if (block === 'finalized' && error instanceof ContractCall.NoContractError) return ['0x0', 0n, 0] as const
-    throw error
-  })
+  const [reporter, reward, faultClass] = await ContractCall.read(rpc, faultCourt, call)
   if (BigInt(reporter) === 0n) return undefined
   return { reporter: Bytes.from0x(reporter.toLowerCase()), reward, class: faultClass }
 }

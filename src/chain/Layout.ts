@@ -26,6 +26,7 @@ const position = Object.freeze({
   courtHeads: 7n,
   cases: 3n,
   openCases: 4n,
+  credits: 5n,
 })
 
 /** The slot of AnchorLog's `instance`. */
@@ -104,6 +105,12 @@ export function caseSlot(crypto: Crypto, caseId: Uint8Array): Slot {
 /** The slot of FaultCases that counts the open cases against a subject (nodeId or logId, 32 bytes). */
 export function openCasesSlot(crypto: Crypto, subject: Uint8Array): Slot {
   return mapped(crypto, word(subject), Bytes.u256(position.openCases))
+}
+
+/** The slot of FaultCases that holds what an account (20 bytes) can withdraw, wei. */
+export function creditSlot(crypto: Crypto, account: Uint8Array): Slot {
+  Bytes.assertLength(account, 20, 'Account')
+  return mapped(crypto, Bytes.concat(new Uint8Array(12), account), Bytes.u256(position.credits))
 }
 
 /** The slot of NodeRegistry that maps a keyId to its nodeId. */

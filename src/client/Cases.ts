@@ -248,7 +248,7 @@ async function assertWithinLimit(options: Options, caseId: string, bond: bigint)
 }
 
 async function followOne(options: Options, caseId: string, known: CaseState, mayExpire: boolean): Promise<Followed> {
-  const { court, cases } = options
+  const { court, cases, crypto } = options
   const { rpc, contracts } = court
   const faultCases = contracts.faultCases.address
   if (known.isFinal === true) return { caseId, state: known }
@@ -277,7 +277,7 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
     }
   }
   await saveIfOther(cases, caseId, state)
-  if (mayExpire && state.stage === 'expired') state = await Collecting.collect(court, cases, caseId, state)
+  if (mayExpire && state.stage === 'expired') state = await Collecting.collect(crypto, court, cases, caseId, state)
   if (state.stage !== 'answered') return { caseId, state }
   return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
 }

@@ -4,10 +4,11 @@
  */
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as CourtCalls from '../chain/CourtCalls.ts'
-import { RequestError } from '../chain/Rpc.ts'
 import { type Call, CallRevertedError, TransactionLostError } from '../chain/Sender.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import type { Crypto } from '../protocol/Crypto.ts'
 import type { Court } from './Court.ts'
+import * as CourtProofs from './CourtProofs.ts'
 import type { CaseState, CaseStore } from './Stores.ts'
 
 /**
@@ -15,7 +16,13 @@ import type { CaseState, CaseStore } from './Stores.ts'
  *
  * Throws: as `Sender.send`, but for a transaction that nobody knows about: the next look tells.
  */
-export async function collect(court: Court, cases: CaseStore, caseId: string, expired: CaseState): Promise<CaseState> {
+export async function collect(
+  crypto: Crypto,
+  court: Court,
+  cases: CaseStore,
+  caseId: string,
+  expired: CaseState,
+): Promise<CaseState> {
   if (expired.isFinal === true) return expired
   const isOwn = Bytes.equal(expired.challenger, court.sender.address)
   let state = expired
@@ -40,7 +47,7 @@ export async function collect(court: Court, cases: CaseStore, caseId: string, ex
     }
     if (state.isPaid !== true) await save({ ...state, reward: state.reward ?? 0n, isPaid: true })
   }
-  if (await isSettled(court, caseId, isOwn)) await save({ ...state, isFinal: true })
+  if (await isSettled(crypto, court, caseId, isOwn)) await save({ ...state, isFinal: true })
   return state
 }
 
@@ -61,18 +68,10 @@ async function isDone({ sender }: Court, call: Call, alreadyDone: string): Promi
   }
 }
 
-/** Whether no reorganisation can take back any of it. */
-async function isSettled({ rpc, contracts, sender }: Court, caseId: string, isOwn: boolean): Promise<boolean> {
-  const [court, faultCases] = [contracts.faultCourt.address, contracts.faultCases.address]
+/** Whether no reorganisation can take back any of it, by what the final state shows and not by what the endpoint says of it. */
+async function isSettled(crypto: Crypto, court: Court, caseId: string, isOwn: boolean): Promise<boolean> {
   const id = Bytes.fromHex(caseId)
-  try {
-    if ((await CaseCalls.getCase(rpc, faultCases, id, 'finalized'))?.state !== 'expired') return false
-    if (!isOwn) return true
-    if ((await CourtCalls.recorded(rpc, court, id, 'finalized'))?.reward !== 0n) return false
-    return (await CaseCalls.credit(rpc, faultCases, sender.address, 'finalized')) === 0n
-  } catch (error) {
-    // No such tag there: nothing is known to be final.
-    if (error instanceof RequestError && error.code === 'rpc-refused') return false
-    throw error
-  }
+  const { isExpired, isWithdrawn } = await CourtProofs.expired(crypto, court, id, court.sender.address)
+  if (!isExpired || !isOwn) return isExpired
+  return isWithdrawn && (await CourtProofs.recorded(crypto, court, id, 'finalized'))?.reward === 0n
 }

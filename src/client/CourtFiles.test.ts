@@ -47,6 +47,12 @@ for (const [name, create] of [
     await store.saveFiling(a, committed)
     assert.deepEqual((await store.load(a))?.filing, committed)
     assert.equal((await store.list('open')).length, 2)
+    for (const state of [committed, done]) {
+      await store.saveFiling(a, state)
+      await store.saveFiling(a, undefined)
+      assert.deepEqual(Object.keys((await store.load(a)) ?? {}), ['file'])
+      assert.equal((await store.list('open')).length, 2)
+    }
   })
 
 for (const [name, create] of [

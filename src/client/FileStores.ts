@@ -141,11 +141,12 @@ export function fileFaultStore(folder: string, hooks: Hooks = {}): FaultStore {
       return filing === undefined ? { file } : { file, filing }
     },
     async saveFiling(id, state) {
-      const [to, from] = state.isFinal === true ? (['filed', 'filing'] as const) : (['filing', 'filed'] as const)
-      replace(pathOf(id, to), CourtFiles.serializeFiling(state), hooks)
-      if (timesOf(pathOf(id, from)) === undefined) return
-      rmSync(pathOf(id, from), { force: true })
-      syncFolder(folder)
+      const to = state?.isFinal === true ? 'filed' : 'filing'
+      if (state !== undefined) replace(pathOf(id, to), CourtFiles.serializeFiling(state), hooks)
+      const from = (['filed', 'filing'] as const).filter((end) => state === undefined || end !== to)
+      const left = from.map((end) => pathOf(id, end)).filter((path) => timesOf(path) !== undefined)
+      for (const path of left) rmSync(path, { force: true })
+      if (left.length > 0) syncFolder(folder)
     },
   }
 }

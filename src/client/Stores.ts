@@ -50,7 +50,10 @@ export type FilingState = {
   readonly tries?: number
   /** What was paid to the reporter, token units. */
   readonly reward?: bigint
-  /** Why it was refused: the name of the contract's error; `nothing-left` where the subject has ended and has nothing to lose. */
+  /**
+   * Why it was refused: the name of the contract's error; `void` where the chain does not show any more what the file rests on;
+   * `nothing-left` where the subject has ended and has nothing to lose.
+   */
   readonly reason?: string
   /** The file that is filed in place of this one (SHA-256 of the file, hex). */
   readonly coveredBy?: string
@@ -65,8 +68,8 @@ export type FaultStore = {
   /** Names, oldest first; `open`: only those whose filing is not final. */
   list(which?: 'all' | 'open'): Promise<readonly string[]>
   load(id: string): Promise<{ readonly file: Uint8Array; readonly filing?: FilingState } | undefined>
-  /** Durable before it returns. Replaces the older state. */
-  saveFiling(id: string, state: FilingState): Promise<void>
+  /** Durable before it returns. Replaces the older state; undefined: nothing was begun. */
+  saveFiling(id: string, state: FilingState | undefined): Promise<void>
 }
 
 /** Most receipts kept pending: beyond it the caller is told to let anchoring catch up. */
@@ -178,7 +181,7 @@ export function memoryFaultStore(): FaultStore {
     },
     async saveFiling(id, filing) {
       const known = files.get(id)
-      if (known !== undefined) files.set(id, { file: known.file, filing })
+      if (known !== undefined) files.set(id, { file: known.file, ...(filing === undefined ? {} : { filing }) })
     },
   }
 }

@@ -9,7 +9,7 @@ import * as Fault from '../protocol/Fault.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import * as Evidence from './Evidence.ts'
-import type { FaultStore } from './Stores.ts'
+import type { FaultStore, FilingState } from './Stores.ts'
 import type { WatchStore } from './WatchStore.ts'
 
 /** What this client believes of others, and why. */
@@ -49,12 +49,22 @@ const maxOfNode = 16
 /** Files against one log: each broken promise has its own, so that it can be closed. */
 const maxOfLog = 1_000
 
+/** Of a file whose facts the chain shows no more; the court is asked about it again. */
+const voidFiling: FilingState = Object.freeze({
+  ...{ stage: 'refused', faultId: new Uint8Array(32), salt: new Uint8Array(0), callData: new Uint8Array(0) },
+  ...{ reporter: new Uint8Array(0), reason: 'void', isFinal: false },
+})
+
 /** Opens the suspicions of one client. */
 export function create(parts: Parts): Suspicions {
   const { crypto, chain, store, faults } = parts
   // Files are named by their content, so what was read of one stays true.
   const files = new Map<string, { readonly file: Uint8Array; readonly fault: Fault.Fault; readonly subject: string }>()
   const knowns = new Map<string, Evidence.Known>()
+  // Whether files show what they say, in this round.
+  const looked = new Map<string, boolean>()
+  // Who has files enough, in this round.
+  const full = new Set<string>()
 
   /** All files of the store, read once. */
   async function all(): Promise<typeof files> {
@@ -68,21 +78,50 @@ export function create(parts: Parts): Suspicions {
     return files
   }
 
-  /** A refused file stands for nothing: another one may take its place. */
+  /**
+   * Whether a file shows its fault by the chain as it is now, looked up once a round. What a reorganisation took away is marked, and
+   * what it gave back is not any more. Throws as the chain does.
+   */
+  async function stillShows(id: string, fault: Fault.Fault): Promise<boolean> {
+    if (chain === undefined || !restsOnChain(fault)) return true
+    const before = looked.get(id)
+    if (before !== undefined) return before
+    const known = await Evidence.knownTo(crypto, chain, fault)
+    const shows = known !== undefined && (await holds(crypto, fault, known))
+    looked.set(id, shows)
+    if (known === undefined) knowns.delete(id)
+    else knowns.set(id, known)
+    // How far the court has come with it is left to filing.
+    const filing = (await faults.load(id))?.filing
+    if (!shows && filing === undefined) await faults.saveFiling(id, voidFiling)
+    if (shows && filing?.reason === voidFiling.reason) await faults.saveFiling(id, undefined)
+    return shows
+  }
+
+  /** A refused file stands for nothing, nor does a void one: another one may take its place. Throws as the chain does. */
   async function isShown(subject: string): Promise<boolean> {
     for (const [id, file] of await all()) {
       if (file.subject !== subject) continue
-      if ((await faults.load(id))?.filing?.stage !== 'refused') return true
+      const filing = (await faults.load(id))?.filing
+      if (filing?.stage === 'refused' && filing.reason !== voidFiling.reason) continue
+      if (filing?.isFinal === true || (await stillShows(id, file.fault))) return true
     }
     return false
   }
 
   /** Whoever is accused so often loses nothing more by the next file, and each takes room here and coin to file. */
   async function isEnough(fault: Fault.Fault): Promise<boolean> {
-    let count = 0
     const accused = accusedOf(fault)
-    for (const [, one] of await all()) if (accusedOf(one.fault) === accused) count++
-    return count >= (fault.class === 1 || fault.class === 13 ? maxOfNode : maxOfLog)
+    if (full.has(accused)) return true
+    const ids = [...(await all())].filter(([, one]) => accusedOf(one.fault) === accused).map(([id]) => id)
+    const most = fault.class === 1 || fault.class === 13 ? maxOfNode : maxOfLog
+    if (ids.length < most) return false
+    let count = 0
+    for (const id of ids) if ((await faults.load(id))?.filing?.stage !== 'refused') count++
+    // An endpoint that shows another chain each time must not fill the disk.
+    if (count < most && ids.length < 2 * most) return false
+    full.add(accused)
+    return true
   }
 
   /** The name of the file that a suspicion became, if it became one. */
@@ -97,6 +136,7 @@ export function create(parts: Parts): Suspicions {
       await faults.save(id, file)
       files.set(id, { file, fault, subject: subjectOf(fault) })
       knowns.set(id, judged.known)
+      looked.set(id, true)
     }
     await store.remove('suspicions', name)
     return judged === undefined ? undefined : id
@@ -119,7 +159,8 @@ export function create(parts: Parts): Suspicions {
   return {
     async add(found) {
       for (const fault of found) {
-        if (await isShown(subjectOf(fault))) continue
+        // While the chain cannot be asked the evidence waits, and is judged with what it says then.
+        if (await unlessAway(isShown(subjectOf(fault)))) continue
         const file = Fault.serialize(fault)
         // An outage breaks thousands of pledges in one way: one of each kind waits. Every other evidence waits by itself.
         const name = fault.class === 4 ? Bytes.fromUtf8(subjectOf(fault)) : file
@@ -136,6 +177,8 @@ export function create(parts: Parts): Suspicions {
           if (!BaseError.isInstance(error)) throw error
         }
       }
+      looked.clear()
+      full.clear()
       return made
     },
     async about(keys, limit) {
@@ -177,6 +220,31 @@ async function holds(crypto: Crypto, fault: Fault.Fault, { anchored, terms }: Ev
     return true
   } catch (error) {
     if (error instanceof Fault.FaultRefusedError) return false
+    throw error
+  }
+}
+
+/** Whether a file needs what a block put on the chain; that of lateness now (`how` 0) is meant to pass. */
+function restsOnChain(fault: Fault.Fault): boolean {
+  switch (fault.class) {
+    case 2:
+      return [fault.evidence.stateA, fault.evidence.stateB].some(({ signature }) => signature === undefined)
+    case 3:
+    case 5:
+      return true
+    case 4:
+      return fault.evidence.how !== 0
+    default:
+      return false
+  }
+}
+
+/** Undefined while the chain cannot be asked. */
+async function unlessAway<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked
+  } catch (error) {
+    if (BaseError.isInstance(error) && error.action !== 'fix') return undefined
     throw error
   }
 }
