@@ -1,7 +1,7 @@
 /** Trie.ts - a small world state for tests: real Merkle Patricia tries (by @ethereumjs/mpt), so that real proofs are checked. */
 import { createMerkleProof, createMPT, type MerklePatriciaTrie } from '@ethereumjs/mpt'
-import { Rlp } from 'assay/chain'
 import { crypto } from 'assay/crypto/noble'
+import * as Rlp from '../../src/chain/Rlp.ts'
 
 export type Account = {
   readonly address: Uint8Array
