@@ -98,16 +98,13 @@ export function serializeAddressBook(book: StoredBook): string {
 export async function assertRegistries(crypto: Crypto, rpc: Rpc.Rpc, book: StoredBook, path: string): Promise<void> {
   const differs = (what: string) => new ChainChangedError(path, what)
   if (book.chainId !== rpc.chainId) throw differs(`chain id ${rpc.chainId} instead of ${book.chainId}`)
-  const [instance] = await Promise.all([
-    readInstance(rpc, book.anchorLog.address).catch((error) => {
-      // Without code there is no answer to decode; which contract is missing is said by the checks beside this one.
-      if (errors.BaseError.isInstance(error)) throw error
-      return undefined
-    }),
+  // The code first: what answers at an address without it is no word about the history.
+  await Promise.all([
     assertCode(crypto, rpc, book.nodeRegistry, 'NodeRegistry', NodeRegistryContract.codeHash, differs),
     assertCode(crypto, rpc, book.anchorLog, 'AnchorLog', AnchorLogContract.codeHash, differs),
   ])
-  if (instance === undefined || !Bytes.equal(instance, book.anchorLog.instance))
+  const instance = await readInstance(rpc, book.anchorLog.address)
+  if (!Bytes.equal(instance, book.anchorLog.instance))
     throw differs('AnchorLog of another history: the chain was wiped')
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ChainPiece, Finality, Layout, NodeRegistryContract, Rpc, TrustAnchors } from 'assay/chain'
 import { Bytes, Cose } from 'assay/protocol'
 import { startAnchoring } from './anchoring.ts'
@@ -47,6 +48,17 @@ describe('deploy', () => {
     ] as const) {
       writeFileSync(path, broken)
       await assert.rejects(again(), { code }, what)
+      // Whichever answer comes first.
+      for (const slow of ['eth_getCode', 'eth_call']) {
+        const late: typeof rpc = {
+          ...rpc,
+          request: async (method, params) => {
+            if (method === slow) await delay(30)
+            return rpc.request(method, params)
+          },
+        }
+        await assert.rejects(deploy({ home, crypto, rpc: late, sender, development: true }), { code }, `${what}: ${slow}`)
+      }
     }
     writeFileSync(path, text)
   })
