@@ -26,11 +26,21 @@ const shorten = (file: string | undefined) => (file === undefined ? '?' : relati
 
 export default async function* report(source: AsyncIterable<Event>): AsyncGenerator<string> {
   const failures: string[] = []
+  /** Tests and top-level time of files that share a process: nobody else sums them up. */
+  const shared = new Map<string, { passed: number; failed: number; ms: number }>()
   let hasTotals = false
+  let isEachSummed = false
   for await (const { type, data } of source) {
     if (type === 'test:stdout' || type === 'test:stderr') yield data.message ?? ''
     if (type === 'test:pass' && typeof data.skip === 'string' && data.skip !== '') {
       yield `  not run: ${data.name} (${data.skip}) in ${shorten(data.file)}\n`
+    }
+    if ((type === 'test:pass' || type === 'test:fail') && data.file !== undefined) {
+      const sums = shared.get(data.file) ?? { passed: 0, failed: 0, ms: 0 }
+      const isTest = data.details?.type !== 'suite'
+      if (isTest) sums[type === 'test:pass' ? 'passed' : 'failed']++
+      if (data.nesting === 0) sums.ms += data.details?.duration_ms ?? 0
+      shared.set(data.file, sums)
     }
     if (type === 'test:fail') {
       const error = data.details?.error
@@ -46,12 +56,18 @@ export default async function* report(source: AsyncIterable<Event>): AsyncGenera
         const seconds = ((data.duration_ms ?? 0) / 1000).toFixed(2)
         const rest = `${skipped > 0 ? `, ${skipped} not run` : ''}${failed + cancelled > 0 ? `, ${failed + cancelled} FAILED` : ''}`
         yield `  ${shorten(data.file)}: ${passed} passed${rest} (${seconds} s)\n`
+        isEachSummed = true
         continue
       }
       hasTotals = true
+      for (const [file, sums] of isEachSummed ? [] : shared) {
+        const rest = sums.failed > 0 ? `, ${sums.failed} FAILED` : ''
+        yield `  ${shorten(file)}: ${sums.passed} passed${rest} (${(sums.ms / 1000).toFixed(2)} s)\n`
+      }
       if (failures.length > 1)
         yield `\n${failures.length} failures:\n${failures.map((text) => `  ${text.split('\n')[0]}`).join('\n')}\n`
-      yield `tests ${passed + failed + skipped + cancelled}\npass ${passed}\nfail ${failed + cancelled}\nskipped ${skipped}\n`
+      if (isEachSummed)
+        yield `tests ${passed + failed + skipped + cancelled}\npass ${passed}\nfail ${failed + cancelled}\nskipped ${skipped}\n`
       if (countsFile) appendFileSync(countsFile, `${JSON.stringify({ passed, failed: failed + cancelled, skipped })}\n`)
     }
   }

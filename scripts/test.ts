@@ -55,48 +55,91 @@ function filesOf(isWanted: (path: string) => boolean): string[] {
     .sort()
 }
 
-async function runNodeTests(
-  name: string,
-  files: readonly string[],
-  options: { timeoutMs: number; concurrency: number; fuzzRuns?: number; crashRounds?: number; schedules?: number },
-): Promise<Tier> {
-  if (files.length === 0) return { name, counts: none, seconds: 0, note: 'no files' }
-  console.log(`\n== ${name}: ${files.length} files`)
-  const startedMs = performance.now()
+/** What one `node --test` is given beside its files. */
+type NodeOptions = {
+  readonly timeoutMs: number
+  readonly fuzzRuns?: number
+  readonly crashRounds?: number
+  readonly schedules?: number
+}
+
+/** One `node --test`; a run that fails without a failed test (a crash of the runner, a file that does not load) counts as one failure. */
+async function nodeTest(files: readonly string[], args: readonly string[], options: NodeOptions): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'assay-test-'))
   const countsFile = join(folder, 'counts')
+  const isGiven = (name: string, value: number | undefined) =>
+    value === undefined ? {} : { [name]: process.env[name] ?? String(value) }
+  const reporter = '--test-reporter=./scripts/reporter.ts'
   const { code } = await execute(
     process.execPath,
-    [
-      '--test',
-      `--test-concurrency=${options.concurrency}`,
-      `--test-timeout=${options.timeoutMs}`,
-      '--test-reporter=./scripts/reporter.ts',
-      ...files,
-    ],
+    ['--test', `--test-timeout=${options.timeoutMs}`, reporter, ...args, ...files],
     {
       cwd: root,
       env: {
-        // Each file is a process of its own: what is compiled once need not be compiled in the next two hundred.
+        // What is compiled once need not be compiled in the next process.
         NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'),
         ASSAY_TEST_COUNTS: countsFile,
-        ...(options.fuzzRuns === undefined
-          ? {}
-          : { ASSAY_FUZZ_RUNS: process.env.ASSAY_FUZZ_RUNS ?? String(options.fuzzRuns) }),
-        ...(options.crashRounds === undefined
-          ? {}
-          : { ASSAY_CRASH_ROUNDS: process.env.ASSAY_CRASH_ROUNDS ?? String(options.crashRounds) }),
-        ...(options.schedules === undefined
-          ? {}
-          : { ASSAY_SCHEDULES: process.env.ASSAY_SCHEDULES ?? String(options.schedules) }),
+        ...isGiven('ASSAY_FUZZ_RUNS', options.fuzzRuns),
+        ...isGiven('ASSAY_CRASH_ROUNDS', options.crashRounds),
+        ...isGiven('ASSAY_SCHEDULES', options.schedules),
       },
     },
   )
   const counts: Counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : none
   rmSync(folder, { recursive: true, force: true })
-  const seconds = (performance.now() - startedMs) / 1000
-  // A run that fails without a failed test (a crash of the runner, a file that does not load) still counts as one failure.
-  return { name, seconds, counts: code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts }
+  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
+}
+
+/** Runs jobs, at most `width` at a time, and adds up what they count. */
+async function tierOf(name: string, width: number, jobs: readonly (() => Promise<Counts>)[]): Promise<Tier> {
+  const startedMs = performance.now()
+  const waiting = [...jobs]
+  const done: Counts[] = []
+  const worker = async () => {
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) done.push(await job())
+  }
+  await Promise.all(Array.from({ length: width }, worker))
+  const sum = (key: keyof Counts) => done.reduce((total, counts) => total + counts[key], 0)
+  const counts = { passed: sum('passed'), failed: sum('failed'), skipped: sum('skipped') }
+  return { name, counts, seconds: (performance.now() - startedMs) / 1000 }
+}
+
+/** Each file in a process of its own, one after the other. */
+function runAlone(name: string, files: readonly string[], options: NodeOptions): Promise<Tier> {
+  if (files.length === 0) return Promise.resolve({ name, counts: none, seconds: 0, note: 'no files' })
+  console.log(`\n== ${name}: ${files.length} files`)
+  return tierOf(name, 1, [() => nodeTest(files, ['--test-concurrency=1'], options)])
+}
+
+/**
+ * Files that share processes, two processes at a time: to load what nearly all of them import takes longer than most of them run.
+ * A hook for each test at the root of a file would be a hook for each test of its neighbours: such a file stays alone.
+ */
+function runShared(name: string, files: readonly string[], options: NodeOptions): Promise<Tier> {
+  console.log(`\n== ${name}: ${files.length} files`)
+  const alone = files.filter(hooksEachTest)
+  const shared = files.filter((file) => !alone.includes(file))
+  const count = Math.ceil(shared.length / filesTogether)
+  // Dealt out like cards: neighbours in a folder tend to be slow together.
+  const hands = Array.from({ length: count }, (_, hand) => shared.filter((_, i) => i % count === hand))
+  const groups = [...hands, ...alone.map((file) => [file])]
+  return tierOf(
+    name,
+    2,
+    groups.map((group) => () => nodeTest(group, ['--test-isolation=none'], options)),
+  )
+}
+
+/** Large enough that loading is a small part, small enough that two processes end at about the same time. */
+const filesTogether = 12
+
+/** Whether a file, or a scene that it imports, has `beforeEach` or `afterEach` outside of any suite. */
+function hooksEachTest(file: string): boolean {
+  const text = readFileSync(join(root, file), 'utf8')
+  const scenes = [...text.matchAll(/from '(\.[^']*\.t\.ts)'/g)].map(([, path]) =>
+    join(root, dirname(file), path as string),
+  )
+  return [text, ...scenes.map((path) => readFileSync(path, 'utf8'))].some((one) => /^(before|after)Each\(/m.test(one))
 }
 
 /** The forge binary of this machine, when its package is installed. */
@@ -162,25 +205,21 @@ async function main(): Promise<number> {
     return 2
   }
   const timeoutMs = isLongRun ? 1_800_000 : 180_000
-  tiers.push(
-    await runNodeTests('quick', files, { timeoutMs, concurrency: 2, ...(isLongRun ? { fuzzRuns: 5_000 } : {}) }),
-  )
+  // What is asked for by name may be what starts chains and kills processes.
+  const run = files.some(isWhole) ? runAlone : runShared
+  tiers.push(await run('quick', files, { timeoutMs, ...(isLongRun ? { fuzzRuns: 5_000 } : {}) }))
   if (isEverything || isLongRun) tiers.push(await runContracts())
   // Whole-system tests start several processes each: one file at a time on two cores.
   if (isEverything || isLongRun)
     tiers.push(
-      await runNodeTests(
+      await runAlone(
         'whole',
         filesOf((path) => isWhole(path) && !(isLongRun && isCrash(path))),
-        { timeoutMs: 600_000, concurrency: 1 },
+        { timeoutMs: 600_000 },
       ),
     )
   if (isLongRun)
-    tiers.push(
-      await runNodeTests('long', filesOf(isCrash), {
-        ...{ timeoutMs: 7_200_000, concurrency: 1, crashRounds: 200, schedules: 5_000 },
-      }),
-    )
+    tiers.push(await runAlone('long', filesOf(isCrash), { timeoutMs: 7_200_000, crashRounds: 200, schedules: 5_000 }))
 
   console.log('')
   for (const { name, counts, seconds, note } of tiers) {

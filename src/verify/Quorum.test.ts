@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import * as World from '../../tests/fakes/World.ts'
 import * as Finality from '../chain/Finality.ts'
 import type { FinalityRule } from '../chain/TrustAnchors.ts'
-import { embedded, recorded } from './policies.ts'
+import { embedded, recorded, strict } from './policies.ts'
 import * as Verdict from './Verdict.ts'
 
 const { crypto, chainId } = World
@@ -38,4 +38,16 @@ test('`final` under a quorum rests on it by name, and a policy can forbid it', a
     [`chain:quorum:2/3:${chainId}`, 'INSUFFICIENT'],
   ] as const)
     assert.equal((await verdictUnder('quorum:2/3', { ...recorded, forbid: [pattern] })).outcome, outcome, pattern)
+})
+
+test('`strict` takes no single endpoint for final, and several', async () => {
+  const asked = { ...recorded, name: 'final', requirements: { anchoring: 'final' }, forbid: strict.forbid } as const
+  for (const [finality, outcome] of [
+    ['development', 'INSUFFICIENT'],
+    ['quorum:1/1', 'INSUFFICIENT'],
+    ['quorum:2/2', 'MEETS'],
+    ['quorum:2/3', 'MEETS'],
+    ['quorum:10/16', 'MEETS'],
+  ] as const)
+    assert.equal((await verdictUnder(finality, asked)).outcome, outcome, finality)
 })

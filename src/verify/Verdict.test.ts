@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { insufficient } from '../../tests/fakes/Insufficient.ts'
+import { remembering } from '../../tests/fakes/Remembering.ts'
 import * as World from '../../tests/fakes/World.ts'
 import * as Bundle from '../protocol/Bundle.ts'
 import * as BundleCut from '../protocol/BundleCut.ts'
@@ -204,12 +205,15 @@ describe('monotone', () => {
         newest: 112n,
         blocks: issued === undefined ? [] : [{ number: issued.issuedAtBlock, hash: issued.issuedAtBlockHash }],
       }
+      const cuts = pieces.map(
+        ([what, cut]) => [what, Bundle.serialize(BundleCut.cut(crypto, world.bundle, cut))] as const,
+      )
+      const patient = remembering(crypto)
       for (const reader of [world.reader, { ...world.reader, view }])
         for (const policy of [...Object.values(builtIn), ...single]) {
-          const before = (await verify(world, { policy, reader })).outcome
-          for (const [what, cut] of pieces) {
-            const small = Bundle.serialize(BundleCut.cut(crypto, world.bundle, cut))
-            const after = (await Verdict.verify(crypto, { bundle: small, reader, policy })).outcome
+          const before = (await Verdict.verify(patient, { bundle: world.bytes, policy, reader })).outcome
+          for (const [what, small] of cuts) {
+            const after = (await Verdict.verify(patient, { bundle: small, reader, policy })).outcome
             assert.ok(
               order[after] <= order[before],
               `${what}, ${JSON.stringify(policy.requirements)}: ${before} -> ${after}`,

@@ -68,7 +68,11 @@ export const strict: Policy = {
       { consequence: 'bonded' },
     ],
   },
-  forbid: ['simulated', 'simulated:*', 'srs:local-*', 'chain:development:*', 'debug', 'debug:*', 'revoked:*'],
+  // One endpoint is one party's word about what is final, like one sequencer's.
+  forbid: [
+    ...['simulated', 'simulated:*', 'srs:local-*', 'chain:development:*', 'chain:quorum:1/1:*'],
+    ...['debug', 'debug:*', 'revoked:*'],
+  ],
   accept: [],
 }
 

@@ -9,6 +9,7 @@ import { NodeRegistryContract } from 'assay/chain'
 import { Bytes, errors } from 'assay/protocol'
 import * as Daemon from '../../apps/node/src/daemon/parts.ts'
 import * as KeyFile from '../../apps/node/src/keys/KeyFile.ts'
+import * as Rotation from '../../apps/node/src/keys/Rotation.ts'
 import * as Intake from '../../apps/node/src/log/Intake.ts'
 import * as Log from '../../apps/node/src/log/Log.ts'
 import type { Mirror } from '../../apps/node/src/log/Mirror.ts'
@@ -263,6 +264,13 @@ export function create(options: {
       hooks: { reached: reached(of) },
     })
     of.closers.push(issuer.close)
+    await Rotation.finishWitness({ folder: join(home, 'witness'), registrar, nodeId })
+    const rotation = Rotation.finishNode({
+      ...{ folder: join(home, 'node'), registrar, nodeId, store, lookMs: 1 },
+      logs: logs.map(({ log, slot }) => ({ name: `${slot}`, port: portOf(of, log) })),
+      onStep: ({ kind }) => count(`old key ${kind}`),
+    })
+    of.closers.push(rotation.stop)
     return { nodeId, issuer, store, logs }
   }
 
@@ -438,6 +446,17 @@ export function create(options: {
       const args = [Bytes.to0x(now.nodeId), now.issuer.identity.keyEpoch] as const
       const data = encode({ abi: NodeRegistryContract.abi, functionName: 'endKey', args })
       await chain.submit({ from: address, to: Rules.registry, data }).catch(() => {})
+    },
+    replaceKey: async (role, isKilled) => {
+      await (isKilled ? operator.crash() : operator.stop())
+      if (!existsSync(join(home, role, 'key.json'))) return
+      try {
+        KeyFile.rotateKey(join(home, role), role)
+        count(`new key ${role}`)
+      } catch (error) {
+        if (!(error instanceof KeyFile.RotationError)) throw error
+        count('replaced already')
+      }
     },
     isBeyond: () => isBeyond,
     givenUp: () => givenUp,

@@ -84,6 +84,8 @@ export type Operator = {
   readonly views: () => readonly { readonly view: ChainView }[]
   /** Ends the node's key in the contract while it may be in use. */
   readonly endKey: () => Promise<void>
+  /** Ends the process, then `assay keys rotate`: a new key is on the disk, and the next start brings the old one to its end. */
+  readonly replaceKey: (role: 'node' | 'witness', isKilled: boolean) => Promise<void>
   /** True once a log's disk and mirror were lost together. */
   readonly isBeyond: () => boolean
   /** Logs given up although disk and mirror were not lost together, with the reason. */

@@ -30,6 +30,7 @@ export type Event = { readonly seed: number } & (
   | { readonly what: 'reorganise'; readonly depth: number }
   | { readonly what: 'hostile'; readonly trick: Stranger.Trick; readonly slot: number }
   | { readonly what: 'clock'; readonly ms: number }
+  | { readonly what: 'replace-key'; readonly role: 'node' | 'witness'; readonly isKilled: boolean }
 )
 
 export type Schedule = {
@@ -111,7 +112,21 @@ export function generate(seed: number, bounds: Schedule['bounds'] = 'within'): S
     else if (kind < 99) add({ what: 'heal' })
     else if (random.chance(0.4)) add({ what: 'wipe' })
   }
-  return { seed, logs, bounds, events }
+  return { seed, logs, bounds, events: withNewKeys(events, seed) }
+}
+
+/** What a seed gave before there were keys to replace it still gives, with replacements at places of their own. */
+function withNewKeys(events: readonly Event[], seed: number): readonly Event[] {
+  const random = Random.create(seed ^ 0x7e9)
+  const changed = [...events]
+  for (let count = random.chance(0.4) ? 1 + random.below(3) : 0; count > 0; count--) {
+    const at = 1 + random.below(changed.length)
+    const role = random.chance(0.7) ? 'node' : 'witness'
+    const replace: Event = { what: 'replace-key', role, isKilled: random.chance(0.5), seed: random.below(2 ** 32) }
+    const start: Event[] = random.chance(0.8) ? [{ what: 'start', seed: random.below(2 ** 32) }] : []
+    changed.splice(at, 0, replace, ...start)
+  }
+  return changed
 }
 
 /** The same with both folders of the first log gone at one time, somewhere in the middle. */
@@ -266,6 +281,8 @@ async function happen(world: World, schedule: Schedule, event: Event): Promise<v
     }
     case 'rotate':
       return operator.endKey()
+    case 'replace-key':
+      return operator.replaceKey(event.role, event.isKilled)
     case 'clock':
       operator.faults.clockMs = event.ms
       return

@@ -18,7 +18,8 @@ export type Step =
   | { readonly kind: 'draining'; readonly pending: number }
   | { readonly kind: 'ended'; readonly keyEpoch: number | undefined }
 
-const lookMs = 250
+/** Between two looks at what the old key has still to bring into a log. */
+const defaultLookMs = 250
 const maxBackOffMs = 30_000
 const stopMs = 2_000
 
@@ -61,7 +62,10 @@ export function finishNode(options: {
   readonly store: ReceiptStore
   readonly logs: readonly { readonly name: string; readonly port: Issuer.LogPort }[]
   readonly onStep: (step: Step) => void
+  /** Between two looks, default 250. */
+  readonly lookMs?: number
 }): { readonly stop: () => Promise<void>; readonly done: Promise<void> } {
+  const { lookMs = defaultLookMs } = options
   const stopping = new AbortController()
   const done = (async () => {
     for (let failures = 0; !stopping.signal.aborted; failures++) {
@@ -84,7 +88,7 @@ export function finishNode(options: {
 }
 
 async function drain(options: Parameters<typeof finishNode>[0], signal: AbortSignal): Promise<void> {
-  const { folder, registrar, nodeId, store, logs, onStep } = options
+  const { folder, registrar, nodeId, store, logs, onStep, lookMs = defaultLookMs } = options
   const { crypto, book } = registrar
   const outgoing = KeyFile.outgoingKey(folder, 'node')
   if (outgoing === undefined) return
@@ -98,7 +102,7 @@ async function drain(options: Parameters<typeof finishNode>[0], signal: AbortSig
       onStep({ kind: 'draining', pending })
       const { chainId, nodeRegistry } = book
       const identity = { chainId, registry: nodeRegistry.address, nodeId, keyEpoch: found.keyEpoch }
-      if (!(await release({ crypto, identity, signer, store, logs }, signal))) return
+      if (!(await release({ crypto, identity, signer, store, logs }, lookMs, signal))) return
     }
   }
   const keyEpoch = await endKey(registrar, key)
@@ -107,7 +111,11 @@ async function drain(options: Parameters<typeof finishNode>[0], signal: AbortSig
 }
 
 /** Releases what the old key persisted; false when it was stopped before all of it was in a log. */
-async function release(options: Parameters<typeof Issuer.create>[0], signal: AbortSignal): Promise<boolean> {
+async function release(
+  options: Parameters<typeof Issuer.create>[0],
+  lookMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
   let issuer: Issuer.Issuer
   try {
     issuer = await Issuer.create(options)
