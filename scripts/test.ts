@@ -61,6 +61,7 @@ type NodeOptions = {
   readonly fuzzRuns?: number
   readonly crashRounds?: number
   readonly schedules?: number
+  readonly faultFiles?: number
 }
 
 /** One `node --test`; a run that fails without a failed test (a crash of the runner, a file that does not load) counts as one failure. */
@@ -82,6 +83,7 @@ async function nodeTest(files: readonly string[], args: readonly string[], optio
         ...isGiven('ASSAY_FUZZ_RUNS', options.fuzzRuns),
         ...isGiven('ASSAY_CRASH_ROUNDS', options.crashRounds),
         ...isGiven('ASSAY_SCHEDULES', options.schedules),
+        ...isGiven('ASSAY_FAULT_FILES', options.faultFiles),
       },
     },
   )
@@ -179,8 +181,9 @@ const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire|schedules|tidy)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
   // Tidy tests are what `npm run check` runs; the last two wait for a password's work and for a package manager.
   /(^|[/.])(chain|crash|daemon|Sealed|bootstrap)\.test\.ts$/.test(path)
-/** What kills processes or runs schedules again and again: in a long run it has a tier of its own, with more rounds. */
-const isCrash = (path: string) => /(^|\/)(crash|schedules|mirror|schedules\/anvil)\.test\.ts$/.test(path)
+/** What kills processes, runs schedules or compares with contracts again and again: in a long run it has a tier of its own, with more rounds. */
+const isRepeated = (path: string) =>
+  /(^|\/)(crash|schedules|mirror|schedules\/anvil|driver\/faults)\.test\.ts$/.test(path)
 
 async function main(): Promise<number> {
   const given = process.argv.slice(2)
@@ -214,12 +217,19 @@ async function main(): Promise<number> {
     tiers.push(
       await runAlone(
         'whole',
-        filesOf((path) => isWhole(path) && !(isLongRun && isCrash(path))),
+        filesOf((path) => isWhole(path) && !(isLongRun && isRepeated(path))),
         { timeoutMs: 600_000 },
       ),
     )
   if (isLongRun)
-    tiers.push(await runAlone('long', filesOf(isCrash), { timeoutMs: 7_200_000, crashRounds: 200, schedules: 5_000 }))
+    tiers.push(
+      await runAlone('long', filesOf(isRepeated), {
+        timeoutMs: 7_200_000,
+        crashRounds: 200,
+        schedules: 5_000,
+        faultFiles: 100_000,
+      }),
+    )
 
   console.log('')
   for (const { name, counts, seconds, note } of tiers) {

@@ -2,6 +2,9 @@
  * Fault files, judged by the library and by FaultCourt: on every vector and on changed files both accept or both refuse,
  * and both give a fault the same name. FaultCourt's own code runs at an address of its own over registries whose storage is
  * written as the vectors say; StakeManager is a stand-in that takes every call, for stake is no part of the question.
+ *
+ *     ASSAY_FAULT_FILES=100000 node --test contracts/driver/faults.test.ts     more changed files than the 1,000 of every run
+ *     ASSAY_SEED=7 ...                                                         others
  */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -23,7 +26,7 @@ import * as Pledge from '../../src/protocol/Pledge.ts'
 import * as Anvil from './Anvil.ts'
 
 const skip = Anvil.isAvailable ? false : '!! no anvil among the installed packages: Solidity is not compared'
-const files = Number(process.env.ASSAY_FUZZ_RUNS ?? 1000)
+const files = Number(process.env.ASSAY_FAULT_FILES ?? 1000)
 const hex = Bytes.to0x
 const word = Bytes.u256
 const { chainId, registry, anchorLog, logId, node, log, witness } = World
@@ -288,11 +291,14 @@ describe('fault files before FaultCourt', { skip }, () => {
   }
   const evidenceOf = ({ input }: Vector) =>
     (Dcbor.decode(Bytes.fromHex(input)) as Dcbor.ValueMap).get(2) as Dcbor.ValueMap
+  // Both sides work at the same time.
+  const together = 8
   // One test for each thousand: a test remembers every promise that is made in it, and a long one slows down.
   for (let from = 0; from < files; from += 1_000) {
     const to = Math.min(files, from + 1_000)
     test(`files ${from} to ${to} with changed bytes and parts`, async () => {
       const counts = { accepted: 0, refused: 0, 'no call': 0 }
+      const compared: Promise<'accepted' | 'refused' | 'no call'>[] = []
       for (let made = from; made < to; ) {
         const vector = good[below(good.length)] as Vector
         let bytes = Bytes.fromHex(vector.input)
@@ -315,7 +321,9 @@ describe('fault files before FaultCourt', { skip }, () => {
           continue
         }
         made++
-        counts[await compare(vector, fault)]++
+        compared.push(compare(vector, fault))
+        if (compared.length === together || made === to)
+          for (const answer of await Promise.all(compared.splice(0))) counts[answer]++
       }
       assert.ok(counts.refused > (to - from) / 2, JSON.stringify({ seed, counts }))
     })
