@@ -17,6 +17,7 @@ import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import { besideTimeoutMs } from './Exchange.ts'
 import * as HttpBody from './HttpBody.ts'
+import * as Published from './Published.ts'
 import type { AnchorStore } from './Stores.ts'
 
 /** What raising needs of the world. */
@@ -77,7 +78,7 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
     return undefined
   }
   const proof = parseProof(await HttpBody.readText(response, maxProofBytes))
-  const leafHash = LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
+  const leafHash = leafOf(crypto, bundle)
   await parts.sawState?.({ pledge, logKey: bundle.keys.log, leafHash, checkpoint: proof })
   Merkle.verifyInclusion(crypto, {
     leafHash,
@@ -93,6 +94,27 @@ async function includedIn(parts: Parts, bundle: Bundle.Bundle): Promise<Bundle.B
   )
   await Cose.verify(crypto, { tag: 'checkpoint', payload, signature: proof.signature, publicKey: bundle.keys.log })
   return { ...bundle, checkpoint: { ...proof, cosignatures: await goodLines(parts, payload, proof.cosignatures) } }
+}
+
+function leafOf(crypto: Crypto, bundle: Bundle.Bundle): Uint8Array {
+  return LogEntry.leafHash(crypto, LogEntry.fromHead(crypto, bundle.receipt.head))
+}
+
+/**
+ * The same from the log's published files, for a receipt about which the log does not answer although its time has come. It is kept as
+ * it is found: the newest of a busy log's checkpoints would never be the one that is anchored already.
+ */
+async function publishedFor(
+  parts: Parts,
+  bundle: Bundle.Bundle,
+  pledge: Pledge.Pledge,
+  finalBlock: bigint,
+): Promise<Bundle.CheckpointPiece | undefined> {
+  if (bundle.checkpoint !== undefined || bundle.keys.log === undefined) return undefined
+  if (finalBlock < pledge.issuedAtBlock + Published.patienceBlocks) return undefined
+  const found = await Published.find(parts, pledge, bundle.keys.log)
+  // Another leaf in this place is no proof of this one; it is evidence, and whoever watches the log reads the same files.
+  return found !== undefined && Bytes.equal(found.leafHash, leafOf(parts.crypto, bundle)) ? found.checkpoint : undefined
 }
 
 /** Cosignatures of known witnesses that hold, one for each key, sorted; the gateway can not spoil a receipt with others. */
@@ -127,6 +149,8 @@ async function anchoredIn(parts: Parts, chain: ChainAccess, bundle: Bundle.Bundl
     const query = { nodeId: head.nodeId, keyEpoch: head.keyEpoch, log }
     const { piece, header, isFinal, isStakeOpen } = await chain.piece(query)
     if (isFinal) await parts.anchors.addHeader(chain.chainId, header)
+    const published = isFinal ? await publishedFor(parts, bundle, pledge, header.number) : undefined
+    if (published !== undefined) return { bundle: { ...bundle, checkpoint: published }, changed: true, isFinal: false }
     const isWhole = isFinal && bundle.checkpoint !== undefined
     const mayRise = isWhole && isStakeOpen === true && mayShowStake(parts, bundle, header.number)
     return { bundle: { ...bundle, chain: toBundle(piece) }, changed: true, isFinal: isWhole && !mayRise }
