@@ -10,7 +10,7 @@ import {
 } from 'viem'
 import * as Bytes from '../protocol/Bytes.ts'
 import { UnavailableError } from '../protocol/errors.ts'
-import type { Rpc } from './Rpc.ts'
+import { asDecoded, asFormed, type Rpc } from './Rpc.ts'
 
 /**
  * Asks a view function; its answer is the endpoint's word.
@@ -31,14 +31,19 @@ export async function read<
 ): Promise<ContractFunctionReturnType<TAbi, 'pure' | 'view', Name, Args>> {
   await rpc.assertChain()
   const data = encodeFunctionData(call as unknown as EncodeFunctionDataParameters)
-  const answer = (await rpc.request('eth_call', [{ to: Bytes.to0x(address), data }, block])) as `0x${string}`
+  const said = await rpc.request('eth_call', [{ to: Bytes.to0x(address), data }, block])
+  const answer = asFormed('eth_call', said) as `0x${string}`
   if (answer === '0x') throw new NoContractError(address)
-  return decodeFunctionResult({ ...call, data: answer } as never) as ContractFunctionReturnType<
-    TAbi,
-    'pure' | 'view',
-    Name,
-    Args
-  >
+  return asDecoded(
+    'eth_call',
+    () =>
+      decodeFunctionResult({ ...call, data: answer } as never) as ContractFunctionReturnType<
+        TAbi,
+        'pure' | 'view',
+        Name,
+        Args
+      >,
+  )
 }
 
 /** The input of a call that changes state. */

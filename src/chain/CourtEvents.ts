@@ -9,7 +9,7 @@ import { abi as anchorLogAbi } from './generated/AnchorLog.ts'
 import { abi as casesAbi } from './generated/FaultCases.ts'
 import { abi as courtAbi } from './generated/FaultCourt.ts'
 import { abi as stakeAbi } from './generated/StakeManager.ts'
-import { RequestError, type Rpc } from './Rpc.ts'
+import { asDecoded, asFormed, RequestError, type Rpc } from './Rpc.ts'
 
 /** Blocks from `from` to `to`, both included. */
 export type Blocks = { readonly from: bigint; readonly to: bigint }
@@ -80,7 +80,9 @@ export async function faultsRecorded(
   const found = await logs(rpc, contracts.faultCourt, topicsOf(courtAbi, 'FaultRecorded', args), blocks)
   const slashes = await logs(rpc, contracts.stakeManager, topicsOf(stakeAbi, 'Slashed', args), blocks)
   return found.map((log) => {
-    const { args: said } = decodeEventLog({ abi: courtAbi, eventName: 'FaultRecorded', ...log })
+    const { args: said } = asDecoded('eth_getLogs', () =>
+      decodeEventLog({ abi: courtAbi, eventName: 'FaultRecorded', ...log }),
+    )
     const isOfFault = (one: Log) => one.transactionHash === log.transactionHash && one.topics[1] === said.subject
     const slash = slashes.find(isOfFault)
     return {
@@ -98,7 +100,7 @@ export async function faultsRecorded(
 }
 
 function slashOf(log: Log) {
-  const { args } = decodeEventLog({ abi: stakeAbi, eventName: 'Slashed', ...log })
+  const { args } = asDecoded('eth_getLogs', () => decodeEventLog({ abi: stakeAbi, eventName: 'Slashed', ...log }))
   return {
     percent: Number(args.percent),
     fromSelf: args.fromSelf,
@@ -117,7 +119,9 @@ export async function entryPublished(
   const topics = topicsOf(casesAbi, 'EntryPublished', { logId: hex(of.logId), index: of.index })
   const log = (await logs(rpc, faultCases, topics, blocks))[0]
   if (log === undefined) return undefined
-  const { args } = decodeEventLog({ abi: casesAbi, eventName: 'EntryPublished', ...log })
+  const { args } = asDecoded('eth_getLogs', () =>
+    decodeEventLog({ abi: casesAbi, eventName: 'EntryPublished', ...log }),
+  )
   return {
     entry: Bytes.from0x(args.entry),
     head: Bytes.from0x(args.head),
@@ -137,7 +141,7 @@ export async function slotPublished(
   const topics = topicsOf(casesAbi, 'SlotPublished', { receiptHash: hex(of.receiptHash), slot: of.slot })
   const log = (await logs(rpc, faultCases, topics, blocks))[0]
   if (log === undefined) return undefined
-  const { args } = decodeEventLog({ abi: casesAbi, eventName: 'SlotPublished', ...log })
+  const { args } = asDecoded('eth_getLogs', () => decodeEventLog({ abi: casesAbi, eventName: 'SlotPublished', ...log }))
   const { salt, value } = args
   const path = await pathOf(rpc, faultCases, log, { salt, value })
   return { salt: Bytes.from0x(salt), value: Bytes.from0x(value), path, blockNumber: BigInt(log.blockNumber) }
@@ -179,7 +183,10 @@ export async function observations(
   blocks: Blocks,
 ): Promise<readonly { readonly size: bigint; readonly blockNumber: bigint }[]> {
   const found = await logs(rpc, faultCourt, topicsOf(courtAbi, 'HeadObserved', { logId: hex(logId) }), blocks)
-  return found.map((log) => ({ size: BigInt(log.data), blockNumber: BigInt(log.blockNumber) }))
+  return found.map((log) => ({
+    size: asDecoded('eth_getLogs', () => BigInt(log.data)),
+    blockNumber: BigInt(log.blockNumber),
+  }))
 }
 
 function topicsOf(abi: readonly unknown[], eventName: string, args: Readonly<Record<string, unknown>>): unknown[] {
@@ -194,7 +201,8 @@ async function logs(rpc: Rpc, address: Uint8Array, topics: unknown[], { from, to
     const end = start + step - 1n < to ? start + step - 1n : to
     const range = { fromBlock: `0x${start.toString(16)}`, toBlock: `0x${end.toString(16)}` }
     try {
-      const some = (await rpc.request('eth_getLogs', [{ address: hex(address), topics, ...range }])) as readonly Log[]
+      const answer = await rpc.request('eth_getLogs', [{ address: hex(address), topics, ...range }])
+      const some = asFormed('eth_getLogs', answer) as readonly Log[]
       // What was not asked for is no answer.
       found.push(...some.filter((log) => log.address.toLowerCase() === hex(address)))
       start = end + 1n

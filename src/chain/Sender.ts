@@ -95,8 +95,9 @@ export function create(options: {
     const request = requestOf(call)
     const estimate = call.gas === undefined ? await ask('eth_estimateGas', [request]) : 0n
     const gas = call.gas ?? estimate + estimate / 3n
-    const block = (await rpc.request('eth_getBlockByNumber', ['latest', false])) as { baseFeePerGas?: string }
-    const maxFeePerGas = 2n * BigInt(block.baseFeePerGas ?? '0x0') + priorityFee
+    const answer = Rpc.asFormed('eth_getBlockByNumber', await rpc.request('eth_getBlockByNumber', ['latest', false]))
+    const block = answer as { readonly baseFeePerGas?: string | null } | null
+    const maxFeePerGas = 2n * BigInt(block?.baseFeePerGas ?? '0x0') + priorityFee
     for (let attempt = 0; ; attempt++) {
       if (closing.signal.aborted) throw new TransactionLostError('sender closed')
       const pending = await ask('eth_getTransactionCount', [address, 'pending'])
@@ -175,7 +176,7 @@ export function create(options: {
 
   async function ask(method: string, params: readonly unknown[]): Promise<bigint> {
     try {
-      return BigInt((await rpc.request(method, params)) as string)
+      return await Rpc.askNumber(rpc, method, params)
     } catch (error) {
       throw named(error)
     }
@@ -210,7 +211,7 @@ export function create(options: {
       const overrides = Object.entries(assumed ?? {}).map(([contract, stateDiff]) => [contract, { stateDiff }])
       const params = [requestOf(call), 'latest', ...(assumed === undefined ? [] : [Object.fromEntries(overrides)])]
       try {
-        return Bytes.from0x((await rpc.request('eth_call', params)) as string)
+        return Bytes.from0x(Rpc.asFormed('eth_call', await rpc.request('eth_call', params)) as string)
       } catch (error) {
         throw named(error)
       }

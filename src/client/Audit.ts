@@ -12,7 +12,7 @@ import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import type { Log } from './LogRound.ts'
 import { unlessWithheld } from './LogRound.ts'
-import type { Promised } from './Promises.ts'
+import * as Promises from './Promises.ts'
 import type { Leaf } from './WatchOfLog.ts'
 
 /** What one look at a promise came to. */
@@ -35,10 +35,37 @@ export type Memory = {
 /** Writes down a log's head on the chain; returns the block. */
 export type Observe = (logId: Uint8Array) => Promise<bigint>
 
-type Parts = { readonly crypto: Crypto; readonly chain: ChainAccess; readonly observe: Observe | undefined }
+/** Blocks in which the court wrote down the head of one log, as far as this process knows; it lasts as long as the process. */
+export type Observed = {
+  readonly blocks: Set<bigint>
+  /** Those of before this process, and of others, have been asked for. */
+  isComplete: boolean
+  /** The log's newest block when this client last paid for one. */
+  paidAt: bigint | undefined
+}
+
+/** Nothing is known yet. */
+export function createObserved(): Observed {
+  return { blocks: new Set(), isComplete: false, paidAt: undefined }
+}
+
+/**
+ * Blocks between two observations of one log that this client pays for: with a promise in each round a log that stands still would
+ * cost a transaction in each round, and all pledges of one window are one fault. A tenth of the shortest pledge window.
+ */
+export const blocksBetweenObservations = 60n
+/** Observations kept in mind of one log: the newest serve every promise that is due. */
+const maxObserved = 32
+
+type Parts = {
+  readonly crypto: Crypto
+  readonly chain: ChainAccess
+  readonly observe: Observe | undefined
+  readonly observed: Observed
+}
 
 /** Looks at one promise in this round; throws `UnavailableError`s of the chain. */
-export async function look(parts: Parts, log: Log, promised: Promised, memory: Memory): Promise<Outcome> {
+export async function look(parts: Parts, log: Log, promised: Promises.Promised, memory: Memory): Promise<Outcome> {
   const pledge = Pledge.parse(promised.pledge)
   const { head, record } = log
   const deadline = pledge.issuedAtBlock + record.pledgeBlocks
@@ -57,7 +84,7 @@ export async function look(parts: Parts, log: Log, promised: Promised, memory: M
   const leaf = await unlessWithheld(log.tiles.leaf(head, pledge.leafIndex))
   if (leaf === undefined) return { faults, state: 'withheld' }
   if (!Bytes.equal(leaf.leafHash, pledge.leafHash)) faults.push(wrongLeaf(log, promised, leaf))
-  if (Bytes.equal(leaf.leafHash, ownLeaf(parts.crypto, promised))) {
+  if (Bytes.equal(leaf.leafHash, Promises.leafOf(parts.crypto, promised))) {
     memory.isRight = faults.every((fault) => fault.class !== 3)
     return { faults, state: memory.isRight ? 'kept' : 'open' }
   }
@@ -74,26 +101,13 @@ export async function look(parts: Parts, log: Log, promised: Promised, memory: M
   return { faults, state: isKept ? 'kept' : 'open' }
 }
 
-/** The entry that a head has, by offsets: a head with unknown bits has one too. */
-function ownLeaf(crypto: Crypto, { head }: Promised): Uint8Array {
-  const bits = head.subarray(105, 107)
-  const entry = Bytes.concat(
-    Uint8Array.of(1),
-    Head.hash(crypto, head),
-    head.subarray(29, 61),
-    head.subarray(65, 73),
-    bits,
-  )
-  return LogEntry.leafHash(crypto, entry)
-}
-
-function wrongLeaf({ head }: Log, { pledge, pledgeSignature, logKey }: Promised, leaf: Leaf): Fault.Fault {
+function wrongLeaf({ head }: Log, { pledge, pledgeSignature, logKey }: Promises.Promised, leaf: Leaf): Fault.Fault {
   const signed = { pledge, signature: pledgeSignature, publicKey: logKey }
   const { size, root } = head
   return { class: 3, evidence: { ...signed, otherLeafHash: leaf.leafHash, size, root, proof: leaf.proof } }
 }
 
-function falseEntry({ head, speaker }: Log, promised: Promised, entry: Uint8Array, leaf: Leaf): Fault.Fault {
+function falseEntry({ head, speaker }: Log, promised: Promises.Promised, entry: Uint8Array, leaf: Leaf): Fault.Fault {
   const { signature, publicKey } = promised
   const { logId, anchorLog } = speaker
   const place = { index: leaf.index, size: head.size, root: head.root, proof: leaf.proof }
@@ -101,8 +115,8 @@ function falseEntry({ head, speaker }: Log, promised: Promised, entry: Uint8Arra
 }
 
 /** Not covered yet. After the deadline it is late, after the grace missing; each is shown in the most lasting way that there is. */
-async function overdue(parts: Parts, log: Log, promised: Promised, deadline: bigint): Promise<Fault.Fault[]> {
-  const { chain, observe } = parts
+async function overdue(parts: Parts, log: Log, promised: Promises.Promised, deadline: bigint): Promise<Fault.Fault[]> {
+  const { chain } = parts
   const { logId } = log.speaker
   const { size, block } = log.head
   if (block <= deadline) return []
@@ -113,22 +127,50 @@ async function overdue(parts: Parts, log: Log, promised: Promised, deadline: big
   ].filter(({ after }) => block > after)
   const step = await chain.step(logId, size)
   const faults: Fault.Fault[] = []
-  let seenAt: bigint | undefined
   for (const { missing, after } of due) {
     // The step itself came after the deadline and did not cover the leaf: nothing has to be written down.
     if (step !== undefined && step.blockNumber > after) faults.push(unkept(promised, missing, 1, size))
     else {
-      seenAt ??= await writtenDown(observe, logId)
+      const seenAt = await writtenDown(parts, log, promised, after)
       faults.push(seenAt === undefined ? unkept(promised, missing, 0, 0n) : unkept(promised, missing, 2, seenAt))
     }
   }
   return faults
 }
 
-/** The block in which the court wrote the size down; undefined where there is no court, or none that can be reached now. */
-async function writtenDown(observe: Observe | undefined, logId: Uint8Array): Promise<bigint | undefined> {
+/**
+ * A block above `after` in which the court wrote down that the leaf was not covered; paid for only where there is none yet. Undefined
+ * where there is no court, none that can be reached now, or the last one is too young to pay again.
+ */
+async function writtenDown(
+  { chain, observe, observed }: Parts,
+  log: Log,
+  promised: Promises.Promised,
+  after: bigint,
+): Promise<bigint | undefined> {
+  const { logId, leafIndex, issuedAtBlock } = Pledge.parse(promised.pledge)
+  if (observe === undefined) return undefined
+  if (!observed.isComplete) {
+    const hints = await chain.hints(logId, issuedAtBlock + log.record.pledgeBlocks)
+    for (const block of hints.observed.slice(-maxObserved)) observed.blocks.add(block)
+    observed.isComplete = true
+  }
+  for (const block of [...observed.blocks].filter((one) => one > after)) {
+    const size = await chain.observed(logId, block)
+    if (size !== undefined && size <= leafIndex) return block
+    // A reorganisation took it back.
+    if (size === undefined) observed.blocks.delete(block)
+  }
+  if (observed.paidAt !== undefined && log.head.block < observed.paidAt + blocksBetweenObservations) return undefined
+  observed.paidAt = log.head.block
   try {
-    return await observe?.(logId)
+    const block = await observe(logId)
+    observed.blocks.add(block)
+    for (const oldest of observed.blocks) {
+      if (observed.blocks.size <= maxObserved) break
+      observed.blocks.delete(oldest)
+    }
+    return block
   } catch (error) {
     if (BaseError.isInstance(error)) return undefined
     throw error
@@ -138,7 +180,7 @@ async function writtenDown(observe: Observe | undefined, logId: Uint8Array): Pro
 /** Covered now, after the deadline. Was it seen by the chain before that it was not? */
 async function traces(
   { chain }: Parts,
-  promised: Promised,
+  promised: Promises.Promised,
   pledge: Pledge.Pledge,
   deadline: bigint,
 ): Promise<Fault.Fault[]> {
@@ -161,7 +203,7 @@ async function traces(
 const maxTraces = 8
 
 function unkept(
-  { pledge, pledgeSignature, logKey }: Promised,
+  { pledge, pledgeSignature, logKey }: Promises.Promised,
   missing: boolean,
   how: 0 | 1 | 2,
   at: bigint,

@@ -168,7 +168,7 @@ export async function seenBefore(court: Court, place: CaseCalls.Inclusion): Prom
   const { rpc, contracts, anchorLog } = court
   const faultCourt = contracts.faultCourt.address
   const { openWindowBlocks } = await CourtCalls.windows(rpc, faultCourt)
-  const to = BigInt((await rpc.request('eth_blockNumber')) as string)
+  const to = await Rpc.askNumber(rpc, 'eth_blockNumber')
   const from = to > openWindowBlocks ? to - openWindowBlocks + 1n : 0n
   const isBefore = ({ size }: { readonly size: bigint }) => size <= place.index
   const step = (await CourtEvents.anchoredSizes(rpc, anchorLog, place.logId, { from, to })).findLast(isBefore)
@@ -226,15 +226,16 @@ function caseOf(one: CaseCalls.Case, court: Court) {
 /** A bond that the contract still takes when the base fee has doubled. */
 async function bondFor(court: Court, subject: Hash, slot: number | undefined): Promise<bigint> {
   const { rpc, contracts } = court
-  const block = (await rpc.request('eth_getBlockByNumber', ['latest', false])) as { readonly baseFeePerGas?: string }
+  const answer = Rpc.asFormed('eth_getBlockByNumber', await rpc.request('eth_getBlockByNumber', ['latest', false]))
+  const block = answer as { readonly baseFeePerGas?: string | null } | null
   const floor = await CourtCalls.bondFloor(rpc, contracts.faultCourt.address)
   const count = await CaseCalls.openCases(rpc, contracts.faultCases.address, subject)
-  return CaseCalls.bondOf({ baseFee: headroom * BigInt(block.baseFeePerGas ?? '0x0'), floor, open: count, slot })
+  return CaseCalls.bondOf({ baseFee: headroom * BigInt(block?.baseFeePerGas ?? '0x0'), floor, open: count, slot })
 }
 
 async function assertWithinLimit(options: Options, caseId: string, bond: bigint): Promise<void> {
   const limit = options.spendLimit ?? defaultSpendLimit
-  const newest = BigInt((await options.court.rpc.request('eth_blockNumber')) as string)
+  const newest = await Rpc.askNumber(options.court.rpc, 'eth_blockNumber')
   let spent = 0n
   for (const id of await options.cases.list()) {
     const state = id === caseId ? undefined : await options.cases.load(id)
@@ -265,7 +266,7 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   const lastBlock = openedAtBlock + answerBlocks
   const { nonce: _, askedAtBlock: __, ...before } = record.state === 'expired' ? known : Collecting.unpaid(known)
   let state: CaseState = { ...before, stage: record.state, challenger, openedAtBlock, lastBlock, bond }
-  const to = BigInt((await rpc.request('eth_blockNumber')) as string)
+  const to = await Rpc.askNumber(rpc, 'eth_blockNumber')
   if (mayExpire && record.state === 'open' && to > lastBlock) {
     try {
       await expire(court, state)
@@ -286,14 +287,12 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
 async function missing(options: Options, caseId: string, bare: CaseState): Promise<CaseState> {
   const { court, crypto } = options
   const { rpc, sender } = court
-  const askedAtBlock = bare.askedAtBlock ?? BigInt((await rpc.request('eth_blockNumber')) as string)
+  const askedAtBlock = bare.askedAtBlock ?? (await Rpc.askNumber(rpc, 'eth_blockNumber'))
   const state: CaseState = { ...bare, stage: 'opening', askedAtBlock }
   try {
     const { nonce } = state
     // In this order: what is not in the final state of a later block was not mined under that number.
-    const count = BigInt(
-      (await rpc.request('eth_getTransactionCount', [Bytes.to0x(sender.address), 'finalized'])) as string,
-    )
+    const count = await Rpc.askNumber(rpc, 'eth_getTransactionCount', [Bytes.to0x(sender.address), 'finalized'])
     const isUsed = nonce !== undefined && count > nonce && Bytes.equal(state.challenger, sender.address)
     const isForgotten = !isUsed && (await Rpc.finalized(crypto, rpc)).number > askedAtBlock + forgottenBlocks
     if (!isUsed && !isForgotten) return state

@@ -60,8 +60,14 @@ const shape = Shape.record({
 })
 const maxBytes = 2048
 
-/** Remembers a receipt that was not opened. */
+/**
+ * Remembers a receipt that was not opened. What its node and a log did not sign for each other, no contract would ask about: it is not
+ * kept.
+ */
 export async function keep(crypto: Crypto, store: WatchStore, { order, ...promised }: Unopened): Promise<void> {
+  if (!(await Promises.isWhole(crypto, promised))) return
+  const { leafHash } = Pledge.parse(promised.pledge)
+  if (!Bytes.equal(leafHash, Promises.leafOf(crypto, promised))) return
   const item = Shape.encode(shape, { promised: Promises.write(promised), order }, maxBytes)
   await store.put('unopened', Bytes.toHex(Head.hash(crypto, promised.head)), item)
 }
@@ -101,7 +107,8 @@ export async function round(parts: Parts): Promise<void> {
     const unopened = Promises.read(promised)
     const found = await placeOf(parts, unopened)
     if (found === undefined || !tries.isDue(`unopened/${name}`, found.block)) continue
-    if (await isOver(parts, found.receipt, order)) await store.remove('unopened', name)
+    // One that cannot be demanded now must not hold back the others.
+    if ((await unlessRefused(isOver(parts, found.receipt, order))) === true) await store.remove('unopened', name)
   }
   async function placeOf(at: Parts, unopened: Promises.Promised) {
     const { chainId, anchorLog, logId, leafIndex, leafHash } = Pledge.parse(unopened.pledge)
@@ -124,6 +131,19 @@ export async function round(parts: Parts): Promise<void> {
       opening: first.opening,
     })
     return isAnswered
+  }
+}
+
+/**
+ * What a limit, an empty account, the contract or the chain forbids now is asked for again when it is due again: who is accused can fill
+ * the places for cases against it, and must not end a round by that.
+ */
+export async function unlessRefused<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work
+  } catch (error) {
+    if (BaseError.isInstance(error)) return undefined
+    throw error
   }
 }
 

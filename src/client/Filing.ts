@@ -8,6 +8,7 @@
  */
 import * as CourtCalls from '../chain/CourtCalls.ts'
 import * as FaultCalls from '../chain/FaultCalls.ts'
+import * as Rpc from '../chain/Rpc.ts'
 import { CallRevertedError, TransactionLostError } from '../chain/Sender.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto, Hash } from '../protocol/Crypto.ts'
@@ -267,7 +268,7 @@ async function file(context: Context, id: string, one: Known, state: FilingState
       return { state: { ...counted, committedFromBlock: from } }
     }
     if (from !== state.committedFromBlock) return { state: { ...state, committedFromBlock: from } }
-    const newest = BigInt((await court.rpc.request('eth_blockNumber')) as string)
+    const newest = await Rpc.askNumber(court.rpc, 'eth_blockNumber')
     // The next block is the first that can hold the call.
     if (newest + 1n < from) return { state, waits: 'commitment' }
     try {

@@ -7,6 +7,7 @@ import * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import { BaseError } from '../protocol/errors.ts'
 import * as Head from '../protocol/Head.ts'
+import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import * as Shape from '../protocol/Shape.ts'
 import * as WatchOfNode from './WatchOfNode.ts'
@@ -28,8 +29,8 @@ export type Promised = Shape.TypeOf<typeof shape>
 
 /** Remembers a promise, if head and pledge are signed by the keys that are named; throws `WatchStore.FullError`. */
 export async function keep(crypto: Crypto, store: WatchStore, promised: Promised): Promise<void> {
-  if (!(await WatchOfNode.isSigned(crypto, promised)) || !(await isPledged(crypto, promised))) return
-  await store.put('promises', nameOf(crypto, promised), Shape.encode(shape, promised, maxBytes))
+  if (await isWhole(crypto, promised))
+    await store.put('promises', nameOf(crypto, promised), Shape.encode(shape, promised, maxBytes))
 }
 
 /** Promises for one receipt (hash in hex), or all; oldest first. */
@@ -62,6 +63,17 @@ export function write(promised: Promised): Uint8Array {
 
 function nameOf(crypto: Crypto, { head, pledge }: Promised): string {
   return `${Bytes.toHex(Head.hash(crypto, head))}-${Bytes.toHex(crypto.sha256(pledge))}`
+}
+
+/** Whether head and pledge are signed by the keys that are named. */
+export async function isWhole(crypto: Crypto, promised: Promised): Promise<boolean> {
+  return (await WatchOfNode.isSigned(crypto, promised)) && (await isPledged(crypto, promised))
+}
+
+/** The leaf of the entry that a head has, by offsets: a head with unknown bits has one too. */
+export function leafOf(crypto: Crypto, { head }: Pick<Promised, 'head'>): Uint8Array {
+  const place = Bytes.concat(head.subarray(29, 61), head.subarray(65, 73), head.subarray(105, 107))
+  return LogEntry.leafHash(crypto, Bytes.concat(Uint8Array.of(1), Head.hash(crypto, head), place))
 }
 
 async function isPledged(crypto: Crypto, { pledge, pledgeSignature, logKey }: Promised): Promise<boolean> {

@@ -68,9 +68,12 @@ export function create(parts: {
       }
     }
     await parts.lookAtLogs()
-    const { faults, closed } = await watching.round()
-    for (const receiptHash of closed) await pending.remove(receiptHash)
+    // What is on record goes its way whatever watching met.
+    const [watched] = await Promise.allSettled([watching.round()])
     const filing = await parts.filed()
+    if (watched.status === 'rejected') throw watched.reason
+    const { faults, closed } = watched.value
+    for (const receiptHash of closed) await pending.remove(receiptHash)
     return { ...report, faults, ...(filing === undefined ? {} : { filing }) }
   }
 

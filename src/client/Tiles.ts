@@ -134,6 +134,8 @@ export function create(parts: {
       const number = index >> 8n
       const first = number << 8n
       const found = new Map([...(await entries(state, index))].filter(([at]) => at < size))
+      // Whatever bytes stand in the place of an entry: only those of the state's leaf get through what follows.
+      if ([...found.values()].some((entry) => entry.length !== LogEntry.byteLength)) throw new WithheldError()
       const leaves = [...found.values()].map((entry) => LogEntry.leafHash(crypto, entry))
       // The path of one leaf takes in all the others of its tile.
       const proof = await TileHashes.inclusionProof(

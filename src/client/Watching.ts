@@ -84,6 +84,7 @@ export function create(parts: Parts): Watching {
   const { crypto, chain, store, faults } = parts
   const suspicions = Suspicions.create(parts)
   const memories = new Map<string, Audit.Memory>()
+  const observations = new Map<string, Audit.Observed>()
   const tries = Demanding.createTries()
   const settled: LogRound.Settled = new Map()
   const registrations = new Map<string, Registration>()
@@ -179,12 +180,15 @@ export function create(parts: Parts): Watching {
     const round = { ...parts, chain: at }
     const log = await LogRound.open(round, named)
     if (log === undefined) return strike(promises, await at.newest())
-    const observe = onceFor(parts.observe)
+    const logName = Logs.nameOf(named)
+    const observed = observations.get(logName) ?? Audit.createObserved()
+    observations.set(logName, observed)
+    const looking = { crypto, chain: at, observe: parts.observe, observed }
     let isAsked = false
     for (const { name, promised } of promises) {
       const memory = memories.get(name) ?? {}
       memories.set(name, memory)
-      const outcome = await Audit.look({ crypto, chain: at, observe }, log, promised, memory)
+      const outcome = await Audit.look(looking, log, promised, memory)
       await suspicions.add(outcome.faults)
       if (outcome.state === 'kept') {
         const { issuedAtBlock } = Pledge.parse(promised.pledge)
@@ -253,7 +257,7 @@ export function create(parts: Parts): Watching {
 
   /** What a limit or the chain forbids now is asked for again when it is due again. */
   async function demandEntry(logId: Uint8Array, index: bigint): Promise<void> {
-    if (parts.demands !== undefined) await unlessUnavailable(parts.demands.entry(logId, index))
+    if (parts.demands !== undefined) await Demanding.unlessRefused(parts.demands.entry(logId, index))
   }
 
   async function sawHead(seen: WatchOfNode.SignedHead): Promise<void> {
@@ -308,20 +312,25 @@ export function create(parts: Parts): Watching {
     sawState,
     async round(receiptHash) {
       const before = fresh.length
+      const defects: unknown[] = []
       const promises = await Promises.all(store, receiptHash)
       if (chain !== undefined) {
         const logs = receiptHash === undefined ? await Logs.all(store) : []
-        for (const group of byLog(promises, logs))
-          await unlessUnavailable(follow(chain, group.named, group.promises, receiptHash === undefined))
+        for (const group of byLog(promises, logs)) {
+          // What goes wrong with one log holds back neither the others nor what is to be judged.
+          const following = follow(chain, group.named, group.promises, receiptHash === undefined)
+          await unlessUnavailable(following).catch((error) => defects.push(error))
+        }
         if (receiptHash === undefined && parts.demands !== undefined) {
           const { demands } = parts
           await unlessUnavailable(Demanding.round({ ...parts, chain, demands, tries }))
-          for (const head of (await unlessUnavailable(demands.follow())) ?? [])
+          for (const head of (await Demanding.unlessRefused(demands.follow())) ?? [])
             await suspect(await WatchOfNode.saw(crypto, store, head))
         }
       }
       await judge()
       const closed = await close(promises)
+      if (defects.length > 0) throw defects[0]
       return { faults: receiptHash === undefined ? fresh.splice(0) : fresh.slice(before), closed }
     },
     async kept(receiptHash) {
@@ -343,16 +352,6 @@ export function create(parts: Parts): Watching {
       const cosigners = (bundle.checkpoint?.cosignatures ?? []).map(({ publicKey }) => publicKey)
       return suspicions.about({ node, log, logId: named?.logId, cosigners }, limit)
     },
-  }
-}
-
-/** One observation serves all promises of a log in a round. */
-function onceFor(observe: Audit.Observe | undefined): Audit.Observe | undefined {
-  if (observe === undefined) return undefined
-  let seen: Promise<bigint> | undefined
-  return (logId) => {
-    seen ??= observe(logId)
-    return seen
   }
 }
 

@@ -32,6 +32,55 @@ describe('a log that does not keep its pledge in time (F4)', () => {
       one.class === 4 ? `${one.evidence.missing ? 'missing' : 'late'} ${one.evidence.how}` : one.class,
     )
 
+  /** A client's watching whose observations are counted; the fake court writes down what it covers. */
+  function counting(store = memoryWatchStore(), faults = memoryFaultStore()) {
+    const { client } = start({ watch: store, faults })
+    const paid: bigint[] = []
+    const watching = Watching.create({
+      ...{ crypto, fetch: globalThis.fetch, baseUrl: gateway.url, chain: gateway.chain, store, faults },
+      demands: undefined,
+      observe: async () => {
+        paid.push(gateway.height)
+        gateway.observed.set(gateway.height, BigInt(gateway.anchored?.().length ?? 0))
+        return gateway.height
+      },
+    })
+    return { client, faults, store, paid, watching }
+  }
+
+  test('is not paid for again in each round, nor by the next process', async () => {
+    gateway.anchored = () => gateway.leaves.slice(0, 1)
+    const { client, faults, store, paid, watching } = counting()
+    await call(client)
+    gateway.height = deadline + 1n
+    for (let i = 0; i < 20; i++, gateway.height++) await watching.round()
+    assert.deepEqual([await lateness(faults), paid.length], [['late 2'], 1])
+    gateway.hints.observed.push(...paid)
+    const again = counting(store, faults)
+    for (let i = 0; i < 20; i++, gateway.height++) await again.watching.round()
+    assert.deepEqual(again.paid, [])
+    gateway.height = deadline + graceBlocks + 1n
+    for (let i = 0; i < 20; i++, gateway.height++) await again.watching.round()
+    assert.deepEqual([await lateness(faults), again.paid.length], [['late 2', 'missing 2'], 1])
+  })
+
+  test('is paid for at most once in 60 blocks, whatever it pledged, and again when a reorganisation takes it back', async () => {
+    gateway.anchored = () => gateway.leaves.slice(0, 1)
+    const { client, faults, paid, watching } = counting()
+    await call(client)
+    gateway.issuedAt = { ...gateway.issuedAt, number: gateway.issuedAt.number + 10n }
+    await call(client)
+    gateway.height = deadline + 1n
+    await watching.round()
+    gateway.height = deadline + 11n
+    for (let i = 0; i < 20; i++, gateway.height++) await watching.round()
+    assert.equal(paid.length, 1)
+    assert.deepEqual((await lateness(faults)).toSorted(), ['late 0', 'late 2'])
+    gateway.observed.clear()
+    for (let i = 0; i < 61; i++, gateway.height++) await watching.round()
+    assert.equal(paid.length, 2)
+  })
+
   test('is late after the deadline and missing after the grace, also when nobody answers any more and after a restart', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'assay-watch-'))
     const watch = fileWatchStore(folder)

@@ -27,6 +27,11 @@ export function openLater(home: Home.Home, rpc: Rpc.Rpc): Sender.Sender {
   const sender = Sender.create({ rpc, account: wallet.account })
   return {
     ...sender,
+    // Also what is only tried needs the coin that goes with it.
+    call: async (call, assumed) => {
+      if ((call.value ?? 0n) > 0n) await fund(rpc, wallet)
+      return sender.call(call, assumed)
+    },
     send: async (call) => {
       await fund(rpc, wallet)
       return sender.send(call)

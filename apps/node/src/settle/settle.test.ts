@@ -57,7 +57,11 @@ describe('deploy', () => {
             return rpc.request(method, params)
           },
         }
-        await assert.rejects(deploy({ home, crypto, rpc: late, sender, development: true }), { code }, `${what}: ${slow}`)
+        await assert.rejects(
+          deploy({ home, crypto, rpc: late, sender, development: true }),
+          { code },
+          `${what}: ${slow}`,
+        )
       }
     }
     writeFileSync(path, text)
