@@ -20,6 +20,21 @@ export const nothing: Known = Object.freeze({
   terms: Object.freeze({ pledgeBlocks: () => undefined, graceBlocks: undefined, seen: () => undefined }),
 })
 
+/** What a fault says of the chain, taken as said: what it does not show even so, its own bytes refute. */
+export function asSaid({ evidence }: Fault.Fault): Known {
+  // Of two states of one size only the one without a signature is meant as anchored.
+  const states: readonly Pick<Fault.State, 'size' | 'root'>[] =
+    'stateA' in evidence
+      ? [evidence.stateA, evidence.stateB].filter(({ signature }) => signature === undefined)
+      : 'root' in evidence
+        ? [evidence]
+        : []
+  return {
+    anchored: (_, size) => states.find((state) => state.size === size)?.root,
+    terms: { pledgeBlocks: () => 0n, graceBlocks: 0n, seen: () => ({ block: 2n ** 64n, size: 0n }) },
+  }
+}
+
 /** What is known from several looks together. */
 export function all(known: readonly Known[]): Known {
   const first = <T>(ask: (one: Known) => T | undefined): T | undefined => {

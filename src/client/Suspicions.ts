@@ -1,38 +1,41 @@
 /**
  * Suspicions.ts - evidence on its way to a `.fault` file: written down when it is seen, judged by the chain as soon as the chain can be
- * asked, and kept as a file only if the judge accepts it. Source: spec/client.md.
+ * asked, and kept as a file only if the judge accepts it. Source: spec/client.md section 3.
+ *
+ * What its own bytes refute goes at once. What only the chain does not show waits: the endpoint may show old blocks, and its proofs that
+ * a record is absent are true there.
  */
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import { BaseError } from '../protocol/errors.ts'
 import * as Fault from '../protocol/Fault.ts'
-import * as Pledge from '../protocol/Pledge.ts'
+import * as Accused from './Accused.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import * as Evidence from './Evidence.ts'
+import * as Registered from './Registered.ts'
 import type { FaultStore, FilingState } from './Stores.ts'
-import type { WatchStore } from './WatchStore.ts'
+import { limits, type WatchStore } from './WatchStore.ts'
 
 /** What this client believes of others, and why. */
 export type Suspicions = {
   /** Writes evidence down, unless a file here shows the same; durable before it returns. */
   add(found: readonly Fault.Fault[]): Promise<void>
-  /** Judges what waits; returns the names of new files. What the chain cannot be asked now waits on. */
+  /** Judges what waits; returns the names of new files. What the chain cannot be asked now, or does not show now, waits on. */
   judge(): Promise<readonly string[]>
+  /** Judges some of what accuses keys that the chain was never seen to know, each in its turn; returns the names of new files. */
+  judgeUnplaced(): Promise<readonly string[]>
+  /** Told the number of each block that the chain was seen at. */
+  sawBlock(block: bigint): void
   /** Files that may concern a receipt's keys, with what the chain says about them; at most `limit`. */
-  about(keys: Keys, limit: number): Promise<{ readonly files: readonly Uint8Array[]; readonly known: Evidence.Known }>
+  about(
+    keys: Accused.Keys,
+    limit: number,
+  ): Promise<{ readonly files: readonly Uint8Array[]; readonly known: Evidence.Known }>
   /**
    * Which files show that a promise is broken for good: another leaf, a false entry, or, of one that is missing itself, missing.
    * `pledge`: 224 bytes.
    */
   breaking(): Promise<(pledge: Uint8Array, isMissing: boolean) => readonly string[]>
-}
-
-/** Whose faults concern a receipt: public keys of 64 bytes, the log's identifier. */
-export type Keys = {
-  readonly node: Uint8Array
-  readonly log?: Uint8Array | undefined
-  readonly logId?: Uint8Array | undefined
-  readonly cosigners?: readonly Uint8Array[]
 }
 
 type Parts = {
@@ -41,13 +44,20 @@ type Parts = {
   readonly store: WatchStore
   readonly faults: FaultStore
 }
+type Shelf = 'suspicions' | 'unplaced'
 
-/** Blocks whose pledges share a file of class 4: FaultCourt counts them by such windows too. */
-const windowBlocks = 100n
-/** Files against one node: the first ends it. */
-const maxOfNode = 16
-/** Files against one log: each broken promise has its own, so that it can be closed. */
+/** Files against one key of a node or a witness: the first ends it. As many wait. */
+const maxOfKey = 16
+/** Files of one kind against one log: each broken promise has its own, so that it can be closed. */
 const maxOfLog = 1_000
+/** Of those that rest on the chain, as many wait against one log; what goes is found anew while its promise is open. */
+const maxWaitingOfLog = 64
+/** Unplaced evidence looked at in one round: each costs questions to the chain, and anybody can make it up. */
+const maxUnplaced = 16
+/** Blocks after which a reorganisation changes nothing any more. */
+const lastingBlocks = 64n
+/** What is remembered of files and of evidence in this process; what is forgotten is found out again. */
+const maxRemembered = 10_000
 
 /** Of a file whose facts the chain shows no more; the court is asked about it again. */
 const voidFiling: FilingState = Object.freeze({
@@ -58,32 +68,51 @@ const voidFiling: FilingState = Object.freeze({
 /** Opens the suspicions of one client. */
 export function create(parts: Parts): Suspicions {
   const { crypto, chain, store, faults } = parts
+  const registered = Registered.create(crypto, store)
   // Files are named by their content, so what was read of one stays true.
   const files = new Map<string, { readonly file: Uint8Array; readonly fault: Fault.Fault; readonly subject: string }>()
   const knowns = new Map<string, Evidence.Known>()
+  // Whether files hold by their own bytes, with what they say of the chain taken as said.
+  const sound = new Map<string, boolean>()
   // Whether files show what they say, in this round.
   const looked = new Map<string, boolean>()
   // Who has files enough, in this round.
   const full = new Set<string>()
+  // Whom the chain did not know, in this round.
+  const absent = new Set<string>()
+  // Evidence that a chain which knows the accused did not show, by its name: the newest block when that was first so.
+  const unshown = new Map<string, bigint>()
+  let newestSeen = 0n
+  let turn = 0
 
   /** All files of the store, read once. */
   async function all(): Promise<typeof files> {
     for (const id of await faults.list()) {
       if (files.has(id)) continue
       const loaded = await faults.load(id)
-      const fault = loaded === undefined ? undefined : parse(loaded.file)
+      const fault = loaded === undefined ? undefined : Accused.parse(loaded.file)
       if (loaded !== undefined && fault !== undefined)
-        files.set(id, { file: loaded.file, fault, subject: subjectOf(fault) })
+        files.set(id, { file: loaded.file, fault, subject: Accused.subjectOf(fault) })
     }
     return files
   }
 
+  /** Files come from others too: one whose bytes show nothing stands for nothing, whatever it names. */
+  async function isSound(id: string, fault: Fault.Fault): Promise<boolean> {
+    const before = sound.get(id)
+    if (before !== undefined) return before
+    const is = await holds(crypto, fault, Evidence.asSaid(fault))
+    if (sound.size >= maxRemembered) sound.clear()
+    sound.set(id, is)
+    return is
+  }
+
   /**
-   * Whether a file shows its fault by the chain as it is now, looked up once a round. What a reorganisation took away is marked, and
-   * what it gave back is not any more. Throws as the chain does.
+   * Whether a file that is sound shows its fault by the chain as it is now, looked up once a round. What a reorganisation took away is
+   * marked, and what it gave back is not any more. Throws as the chain does.
    */
   async function stillShows(id: string, fault: Fault.Fault): Promise<boolean> {
-    if (chain === undefined || !restsOnChain(fault)) return true
+    if (chain === undefined || !Accused.restsOnChain(fault)) return true
     const before = looked.get(id)
     if (before !== undefined) return before
     const known = await Evidence.knownTo(crypto, chain, fault)
@@ -101,7 +130,7 @@ export function create(parts: Parts): Suspicions {
   /** A refused file stands for nothing, nor does a void one: another one may take its place. Throws as the chain does. */
   async function isShown(subject: string): Promise<boolean> {
     for (const [id, file] of await all()) {
-      if (file.subject !== subject) continue
+      if (file.subject !== subject || !(await isSound(id, file.fault))) continue
       const filing = (await faults.load(id))?.filing
       if (filing?.stage === 'refused' && filing.reason !== voidFiling.reason) continue
       if (filing?.isFinal === true || (await stillShows(id, file.fault))) return true
@@ -111,35 +140,126 @@ export function create(parts: Parts): Suspicions {
 
   /** Whoever is accused so often loses nothing more by the next file, and each takes room here and coin to file. */
   async function isEnough(fault: Fault.Fault): Promise<boolean> {
-    const accused = accusedOf(fault)
+    const accused = Accused.accusedOf(fault)
     if (full.has(accused)) return true
-    const ids = [...(await all())].filter(([, one]) => accusedOf(one.fault) === accused).map(([id]) => id)
-    const most = fault.class === 1 || fault.class === 13 ? maxOfNode : maxOfLog
-    if (ids.length < most) return false
+    const most = isOfKey(fault) ? maxOfKey : maxOfLog
+    const own = [...(await all())].filter(([, one]) => Accused.accusedOf(one.fault) === accused)
+    if (own.length < most) return false
+    let kept = 0
     let count = 0
-    for (const id of ids) if ((await faults.load(id))?.filing?.stage !== 'refused') count++
+    for (const [id, one] of own) {
+      if (!(await isSound(id, one.fault))) continue
+      kept++
+      if ((await faults.load(id))?.filing?.stage !== 'refused') count++
+    }
     // An endpoint that shows another chain each time must not fill the disk.
-    if (count < most && ids.length < 2 * most) return false
+    if (count < most && kept < 2 * most) return false
     full.add(accused)
     return true
   }
 
-  /** The name of the file that a suspicion became, if it became one. */
-  async function judgeOne(name: string): Promise<string | undefined> {
-    const file = await store.get('suspicions', name)
-    if (chain === undefined || file === undefined) return undefined
-    const fault = parse(file)
-    const isNew = fault !== undefined && !(await isShown(subjectOf(fault))) && !(await isEnough(fault))
-    const judged = isNew ? await accepted(crypto, chain, fault) : undefined
-    const id = Bytes.toHex(crypto.sha256(file))
-    if (fault !== undefined && judged !== undefined) {
-      await faults.save(id, file)
-      files.set(id, { file, fault, subject: subjectOf(fault) })
-      knowns.set(id, judged.known)
-      looked.set(id, true)
+  /** Where new evidence waits. Before it was judged nobody knows whether the key is registered; so of those half the room is kept. */
+  async function shelfOf(fault: Fault.Fault): Promise<Shelf> {
+    if (await registered.has(Accused.keyOf(fault))) return 'suspicions'
+    return (await store.list('suspicions')).length < limits.suspicions / 2 ? 'suspicions' : 'unplaced'
+  }
+
+  /** Puts evidence where it waits, within what may wait against one accused. */
+  async function wait(shelf: Shelf, fault: Fault.Fault, file: Uint8Array): Promise<void> {
+    const hash = (text: string | Uint8Array) =>
+      Bytes.toHex(crypto.sha256(typeof text === 'string' ? Bytes.fromUtf8(text) : text))
+    const group = `${hash(`${Accused.accusedOf(fault)}/${Accused.isWhole(fault)}`).slice(0, 32)}-`
+    // An outage breaks thousands of pledges in one way: one of each kind waits. Every other evidence waits by itself.
+    const name = group + hash(fault.class === 4 ? Accused.subjectOf(fault) : file)
+    const others = await store.list(shelf, group)
+    if (!others.includes(name) && others.length >= (isOfKey(fault) ? maxOfKey : maxWaitingOfLog)) {
+      // Each of those that show it by themselves is enough; of the others the older may never be shown again.
+      if (Accused.isWhole(fault)) return
+      await remove(shelf, others[0] as string)
     }
-    await store.remove('suspicions', name)
-    return judged === undefined ? undefined : id
+    // Nor must one that the chain does not show any more keep the place of the next of its kind.
+    if (fault.class === 4 && unshown.has(name)) await remove(shelf, name)
+    await store.put(shelf, name, file)
+  }
+
+  async function remove(shelf: Shelf, name: string): Promise<void> {
+    unshown.delete(name)
+    await store.remove(shelf, name)
+  }
+
+  /** The name of the file that a suspicion became, if it became one. */
+  async function judgeOne(shelf: Shelf, name: string): Promise<string | undefined> {
+    const file = await store.get(shelf, name)
+    if (chain === undefined || file === undefined) return undefined
+    const fault = Accused.parse(file)
+    const id = Bytes.toHex(crypto.sha256(file))
+    const isOpen = fault !== undefined && !Accused.isElsewhere(chain, fault) && (await isSound(id, fault))
+    if (!isOpen || (await isShown(Accused.subjectOf(fault))) || (await isEnough(fault))) {
+      await remove(shelf, name)
+      return undefined
+    }
+    const key = Accused.keyOf(fault)
+    const accused = Accused.accusedOf(fault)
+    const known = absent.has(accused) ? undefined : await Evidence.knownTo(crypto, chain, fault)
+    if (known === undefined) {
+      absent.add(accused)
+      // Anybody makes up keys: what they sign waits apart, and never takes a place of what a registered key signed.
+      if (shelf === 'suspicions' && !(await registered.has(key))) {
+        await wait('unplaced', fault, file)
+        await remove(shelf, name)
+      }
+      return undefined
+    }
+    await registered.mark(key)
+    if (!(await holds(crypto, fault, known))) {
+      if (await isOver(chain, name, fault)) await remove(shelf, name)
+      else if (shelf === 'unplaced') {
+        await wait('suspicions', fault, file)
+        await remove(shelf, name)
+      }
+      return undefined
+    }
+    await faults.save(id, file)
+    files.set(id, { file, fault, subject: Accused.subjectOf(fault) })
+    knowns.set(id, known)
+    looked.set(id, true)
+    await remove(shelf, name)
+    return id
+  }
+
+  /**
+   * Whether evidence that the chain does not show will not be shown any more. Lateness now passes, and is found anew while it lasts.
+   * Else only a block as new as any that was seen counts, and only when no reorganisation can bring back what is missing.
+   */
+  async function isOver(at: ChainAccess, name: string, fault: Fault.Fault): Promise<boolean> {
+    if (fault.class === 4 && fault.evidence.how === 0) return true
+    const block = await at.newest()
+    const isNewest = block >= newestSeen
+    sawBlock(block)
+    const since = unshown.get(name) ?? newestSeen
+    if (unshown.size >= maxRemembered) unshown.clear()
+    unshown.set(name, since)
+    return isNewest && block >= since + lastingBlocks
+  }
+
+  function sawBlock(block: bigint): void {
+    if (block > newestSeen) newestSeen = block
+  }
+
+  async function judgeAll(shelf: Shelf, names: readonly string[]): Promise<readonly string[]> {
+    const made: string[] = []
+    for (const name of names) {
+      try {
+        const id = await judgeOne(shelf, name)
+        if (id !== undefined) made.push(id)
+      } catch (error) {
+        if (!BaseError.isInstance(error)) throw error
+      }
+    }
+    looked.clear()
+    full.clear()
+    absent.clear()
+    return made
   }
 
   /** Without an answer from the chain, and when it is `away`, a file shows only what it shows by itself. */
@@ -160,29 +280,24 @@ export function create(parts: Parts): Suspicions {
     async add(found) {
       for (const fault of found) {
         // While the chain cannot be asked the evidence waits, and is judged with what it says then.
-        if (await unlessAway(isShown(subjectOf(fault)))) continue
-        const file = Fault.serialize(fault)
-        // An outage breaks thousands of pledges in one way: one of each kind waits. Every other evidence waits by itself.
-        const name = fault.class === 4 ? Bytes.fromUtf8(subjectOf(fault)) : file
-        await store.put('suspicions', Bytes.toHex(crypto.sha256(name)), file)
+        if (await unlessAway(isShown(Accused.subjectOf(fault)))) continue
+        await wait(await shelfOf(fault), fault, Fault.serialize(fault))
       }
     },
     async judge() {
-      const made: string[] = []
-      for (const name of await store.list('suspicions')) {
-        try {
-          const id = await judgeOne(name)
-          if (id !== undefined) made.push(id)
-        } catch (error) {
-          if (!BaseError.isInstance(error)) throw error
-        }
-      }
-      looked.clear()
-      full.clear()
-      return made
+      return judgeAll('suspicions', await store.list('suspicions'))
     },
+    async judgeUnplaced() {
+      const names = await store.list('unplaced')
+      const from = names.length === 0 ? 0 : (turn++ * maxUnplaced) % names.length
+      return judgeAll('unplaced', [...names.slice(from), ...names.slice(0, from)].slice(0, maxUnplaced))
+    },
+    sawBlock,
     async about(keys, limit) {
-      const concerned = [...(await all())].filter(([, { fault }]) => concerns(fault, keys))
+      const found = [...(await all())].filter(([, { fault }]) => Accused.concerns(fault, keys))
+      // Whether a witness counts is the policy's to say, so what accuses one comes last.
+      const isWitness = ({ fault }: { readonly fault: Fault.Fault }) => Number(fault.class === 6)
+      const concerned = found.sort(([, a], [, b]) => isWitness(a) - isWitness(b))
       const away = { is: false }
       const holding: { file: Uint8Array; known: Evidence.Known }[] = []
       const others: typeof holding = []
@@ -199,19 +314,15 @@ export function create(parts: Parts): Suspicions {
     async breaking() {
       const known = [...(await all())]
       return (pledge, isMissing) =>
-        known.filter(([, { fault }]) => breaks(fault, pledge) && (fault.class !== 4 || isMissing)).map(([id]) => id)
+        known
+          .filter(([, { fault }]) => Accused.breaks(fault, pledge) && (fault.class !== 4 || isMissing))
+          .map(([id]) => id)
     },
   }
 }
 
-/** The judgement of a fault that holds and whose accused is who signed; undefined for every other. */
-async function accepted(crypto: Crypto, chain: ChainAccess, fault: Fault.Fault) {
-  try {
-    return await Evidence.judge(crypto, chain, fault)
-  } catch (error) {
-    if (error instanceof Fault.FaultRefusedError) return undefined
-    throw error
-  }
+function isOfKey({ class: kind }: Fault.Fault): boolean {
+  return kind === 1 || kind === 6 || kind === 13
 }
 
 async function holds(crypto: Crypto, fault: Fault.Fault, { anchored, terms }: Evidence.Known): Promise<boolean> {
@@ -224,21 +335,6 @@ async function holds(crypto: Crypto, fault: Fault.Fault, { anchored, terms }: Ev
   }
 }
 
-/** Whether a file needs what a block put on the chain; that of lateness now (`how` 0) is meant to pass. */
-function restsOnChain(fault: Fault.Fault): boolean {
-  switch (fault.class) {
-    case 2:
-      return [fault.evidence.stateA, fault.evidence.stateB].some(({ signature }) => signature === undefined)
-    case 3:
-    case 5:
-      return true
-    case 4:
-      return fault.evidence.how !== 0
-    default:
-      return false
-  }
-}
-
 /** Undefined while the chain cannot be asked. */
 async function unlessAway<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
@@ -247,92 +343,4 @@ async function unlessAway<T>(asked: Promise<T>): Promise<T | undefined> {
     if (BaseError.isInstance(error) && error.action !== 'fix') return undefined
     throw error
   }
-}
-
-function parse(file: Uint8Array): Fault.Fault | undefined {
-  try {
-    return Fault.parse(file)
-  } catch (error) {
-    if (error instanceof Fault.MalformedFaultError) return undefined
-    throw error
-  }
-}
-
-/** What a file is about, by its bytes: two files with one subject would be filed as one fault. */
-function subjectOf(fault: Fault.Fault): string {
-  const hex = Bytes.toHex
-  switch (fault.class) {
-    case 1:
-    case 13:
-      return `${fault.class}/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.headB.subarray(1, 73))}`
-    case 2:
-      return `2/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.logId)}`
-    case 3: {
-      const { logId, leafIndex } = Pledge.parse(fault.evidence.pledge)
-      return `3/${hex(logId)}/${leafIndex}`
-    }
-    case 4: {
-      const { logId, issuedAtBlock } = Pledge.parse(fault.evidence.pledge)
-      const { missing, how } = fault.evidence
-      return `4/${hex(logId)}/${missing}/${how === 0 ? 'now' : 'lasting'}/${issuedAtBlock / windowBlocks}`
-    }
-    case 5:
-      return `5/${hex(fault.evidence.logId)}/${fault.evidence.index}`
-    case 6:
-      return `6/${hex(fault.evidence.publicKey)}/${hex(fault.evidence.logId)}`
-  }
-}
-
-/** Who pays for a fault: a node, a log, or the node of a witness. */
-function accusedOf(fault: Fault.Fault): string {
-  const hex = Bytes.toHex
-  switch (fault.class) {
-    case 1:
-    case 13:
-      return `node/${hex(fault.evidence.headB.subarray(29, 61))}`
-    case 2:
-    case 5:
-      return `log/${hex(fault.evidence.logId)}`
-    case 3:
-    case 4:
-      return `log/${hex(Pledge.parse(fault.evidence.pledge).logId)}`
-    case 6:
-      return `witness/${hex(fault.evidence.nodeId)}`
-  }
-}
-
-function concerns(fault: Fault.Fault, { node, log, logId, cosigners }: Keys): boolean {
-  switch (fault.class) {
-    case 1:
-    case 13:
-      return Bytes.equal(fault.evidence.publicKey, node)
-    case 2:
-    case 3:
-    case 4:
-      return log !== undefined && Bytes.equal(fault.evidence.publicKey, log)
-    case 5:
-      return logId !== undefined && Bytes.equal(fault.evidence.logId, logId)
-    case 6:
-      return (cosigners ?? []).some((key) => Bytes.equal(key, fault.evidence.publicKey))
-  }
-}
-
-function breaks(fault: Fault.Fault, pledge: Uint8Array): boolean {
-  switch (fault.class) {
-    case 3:
-      return Bytes.equal(fault.evidence.pledge, pledge)
-    case 4:
-      return fault.evidence.missing && isSameWindow(fault.evidence.pledge, pledge)
-    case 5: {
-      const { logId, leafIndex } = Pledge.parse(pledge)
-      return Bytes.equal(fault.evidence.logId, logId) && fault.evidence.index === leafIndex
-    }
-    default:
-      return false
-  }
-}
-
-function isSameWindow(left: Uint8Array, right: Uint8Array): boolean {
-  const [one, other] = [Pledge.parse(left), Pledge.parse(right)]
-  return Bytes.equal(one.logId, other.logId) && one.issuedAtBlock / windowBlocks === other.issuedAtBlock / windowBlocks
 }

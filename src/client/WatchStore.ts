@@ -1,6 +1,6 @@
 /**
  * WatchStore.ts - a client's memory of what parties signed: heads of nodes, states of logs and their cosignatures, pledges that are
- * followed, evidence that waits for the chain. Source: spec/client.md. Interface owned by the client; a file in `WatchFile.ts`.
+ * followed, evidence that waits for the chain, whom the chain was seen to know. Source: spec/client.md. Interface owned by the client; a file in `WatchFile.ts`.
  *
  * It holds signed statements and numbers. It never holds a prompt, an answer, a claim, a salt or a secret.
  */
@@ -13,6 +13,8 @@ export type Shelf =
   | 'places'
   | 'promises'
   | 'suspicions'
+  | 'unplaced'
+  | 'registered'
   | 'unopened'
   | 'logs'
   | 'nodes'
@@ -39,7 +41,7 @@ export type WatchStore = {
 
 /**
  * Most items of a shelf. Statements take about 300 bytes, so the first three come to at most 60 MB; where they are full the oldest is
- * forgotten. Pledges are as many as pending receipts may be, and like those they are never forgotten: a call is refused instead.
+ * forgotten. Evidence takes up to 5 kB. Who is registered paid for it on chain, so nobody fills that shelf. Pledges are as many as pending receipts may be, and like those they are never forgotten: a call is refused instead.
  */
 export const limits: { readonly [shelf in Shelf]: number } = Object.freeze({
   heads: 100_000,
@@ -47,6 +49,8 @@ export const limits: { readonly [shelf in Shelf]: number } = Object.freeze({
   places: 50_000,
   promises: 10_000,
   suspicions: 1_000,
+  unplaced: 1_000,
+  registered: 10_000,
   unopened: 1_000,
   logs: 1_000,
   nodes: 1_000,
