@@ -361,7 +361,8 @@ export function create(options: Options): Client {
 
   /** Nothing more is owed for a receipt. What stands beside it is looked at first, because it may be evidence. */
   async function finish(receiptHash: string): Promise<void> {
-    await watching.kept(receiptHash)
+    const bytes = await pending.load(receiptHash)
+    await watching.kept(receiptHash, bytes && Bundle.parse(bytes).pledge?.words)
     await pending.remove(receiptHash)
   }
 

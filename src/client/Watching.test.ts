@@ -137,6 +137,9 @@ describe('a log', () => {
     }
     await faults.saveFiling(id as string, { ...filed, stage: 'recorded' })
     await client.raisePending()
+    assert.equal((await pending.list()).length, 1, 'a reorganisation can still take the record back')
+    await faults.saveFiling(id as string, { ...filed, stage: 'recorded', isFinal: true })
+    await client.raisePending()
     assert.deepEqual(await pending.list(), [], 'on record: nothing is left to follow')
   })
 

@@ -11,6 +11,7 @@ import { BaseError } from '../protocol/errors.ts'
 import type * as Fault from '../protocol/Fault.ts'
 import { roles } from '../protocol/Identity.ts'
 import * as Pledge from '../protocol/Pledge.ts'
+import * as Accused from './Accused.ts'
 import * as Audit from './Audit.ts'
 import type { ChainAccess } from './ChainAccess.ts'
 import type { Registration } from './ChainFacts.ts'
@@ -20,7 +21,9 @@ import * as LogRound from './LogRound.ts'
 import * as Logs from './Logs.ts'
 import * as Neighbours from './Neighbours.ts'
 import * as Promises from './Promises.ts'
+import * as Registered from './Registered.ts'
 import type { FaultStore } from './Stores.ts'
+import * as Strikes from './Strikes.ts'
 import * as Suspicions from './Suspicions.ts'
 import * as WatchOfLog from './WatchOfLog.ts'
 import * as WatchOfNode from './WatchOfNode.ts'
@@ -70,8 +73,11 @@ export type Watching = {
   sawState(stated: Stated): Promise<void>
   /** Looks at the promises for one receipt, or at all. */
   round(receiptHash?: string): Promise<Round>
-  /** The receipt is final: its promise is kept. */
-  kept(receiptHash: string): Promise<void>
+  /**
+   * The receipt is final, so the leaf that `pledge` (224 bytes) promised is there. Was it late, and what of other promises for the same
+   * head? Those that are not kept are followed on.
+   */
+  kept(receiptHash: string, pledge: Uint8Array | undefined): Promise<void>
   /** Own evidence that may concern a receipt, for its verdict. */
   about(
     bundle: Bundle.Bundle,
@@ -87,10 +93,8 @@ export function create(parts: Parts): Watching {
   const observations = new Map<string, Audit.Observed>()
   const tries = Demanding.createTries()
   const settled: LogRound.Settled = new Map()
-  const registrations = new Map<string, Registration>()
-  const registered = new Set<string>()
-  // Keys that the chain knows as a node's.
-  const nodeKeys = new Set<string>()
+  const registered = Registered.create(crypto, store)
+  const strikes = Strikes.create()
   // Of logs that show no entries: the one to demand next.
   const demanded = new Map<string, bigint>()
   let turn = 0
@@ -113,30 +117,42 @@ export function create(parts: Parts): Watching {
   /** Says whether the chain knows a log under its key; undefined when it cannot be asked. */
   async function isRegistered(named: LogRound.Named | undefined): Promise<boolean | undefined> {
     if (named === undefined) return false
-    if (chain === undefined || registered.has(Logs.nameOf(named))) return chain === undefined ? undefined : true
+    if (chain === undefined || (await registered.has(Registered.log(named))))
+      return chain === undefined ? undefined : true
     const record = await unlessUnavailable(Evidence.logOf(crypto, chain, named).then((found) => ({ found })))
-    if (record?.found !== undefined) registered.add(Logs.nameOf(named))
+    if (record?.found !== undefined) await markLog(named)
     return record === undefined ? undefined : record.found !== undefined
+  }
+
+  /** False entries accuse a log without its key. */
+  async function markLog(named: LogRound.Named): Promise<void> {
+    await registered.mark(Registered.log(named))
+    await registered.mark(Registered.anyLog(named))
+  }
+
+  /** Whether the endpoint shows blocks before the one that a pledge names: they say nothing about its log. */
+  async function isBefore(pledge: Uint8Array): Promise<boolean> {
+    const newest = chain === undefined ? undefined : await unlessUnavailable(chain.newest())
+    return newest !== undefined && newest < Pledge.parse(pledge).issuedAtBlock
   }
 
   /** Says whether the chain knows a key as that of the node that its head names; undefined when it cannot be asked. */
   async function isNodeKey({ head, publicKey }: WatchOfNode.SignedHead): Promise<boolean | undefined> {
-    const name = Bytes.toHex(Bytes.concat(head.subarray(1, 65), publicKey))
-    if (chain === undefined || nodeKeys.has(name)) return chain === undefined ? undefined : true
+    const name = Registered.nodeKey(head.subarray(1, 65), publicKey)
+    if (chain === undefined || (await registered.has(name))) return chain === undefined ? undefined : true
     const asked = Evidence.isRegistered(crypto, chain, WatchOfNode.signerOf(head), publicKey, roles.node)
     const isOne = await unlessUnavailable(asked)
-    if (isOne === true) nodeKeys.add(name)
+    if (isOne === true) await registered.mark(name)
     return isOne
   }
 
   /** A witness that the chain knows as one; who is not there can not be accused. */
-  async function witnessOf(publicKey: Uint8Array): Promise<Registration | undefined> {
-    const keyId = Cose.keyId(crypto, publicKey)
-    const known = registrations.get(Bytes.toHex(keyId))
+  async function witnessOf(named: Omit<LogRound.Named, 'logId'>): Promise<Registration | undefined> {
+    const known = await registered.registrationOf(named)
     if (known !== undefined || chain === undefined) return known
-    const found = await unlessUnavailable(chain.registrationOf(keyId))
+    const found = await unlessUnavailable(chain.registrationOf(Cose.keyId(crypto, named.publicKey)))
     if (found === undefined || found.role !== roles.witness) return undefined
-    registrations.set(Bytes.toHex(keyId), found)
+    await registered.markWitness(named, found)
     return found
   }
 
@@ -154,7 +170,7 @@ export function create(parts: Parts): Watching {
       const speaker = { ...domain, tag: 'cosign', publicKey: line.publicKey } as const
       const state = { size, root, signature: line.signature, leaves }
       if (!(await WatchOfLog.isSigned(crypto, speaker, state))) continue
-      const witness = await witnessOf(line.publicKey)
+      const witness = await witnessOf({ ...domain, publicKey: line.publicKey })
       if (witness === undefined) continue
       const { nodeId, keyEpoch } = witness
       const said = await WatchOfLog.saw(crypto, store, speaker, state)
@@ -170,6 +186,14 @@ export function create(parts: Parts): Watching {
     }
   }
 
+  /** What the court wrote down about a log serves all promises that name it. */
+  function lookingFor(at: ChainAccess, named: LogRound.Named): Parameters<typeof Audit.look>[0] {
+    const name = Logs.nameOf(named)
+    const observed = observations.get(name) ?? Audit.createObserved()
+    observations.set(name, observed)
+    return { crypto, chain: at, observe: parts.observe, observed }
+  }
+
   /** One log with all promises that name it. */
   async function follow(
     at: ChainAccess,
@@ -179,11 +203,10 @@ export function create(parts: Parts): Watching {
   ): Promise<void> {
     const round = { ...parts, chain: at }
     const log = await LogRound.open(round, named)
-    if (log === undefined) return strike(promises, await at.newest())
-    const logName = Logs.nameOf(named)
-    const observed = observations.get(logName) ?? Audit.createObserved()
-    observations.set(logName, observed)
-    const looking = { crypto, chain: at, observe: parts.observe, observed }
+    if (log === undefined) return strike(named, promises, await at.newest())
+    await markLog(named)
+    suspicions.sawBlock(log.head.block)
+    const looking = lookingFor(at, named)
     let isAsked = false
     for (const { name, promised } of promises) {
       const memory = memories.get(name) ?? {}
@@ -214,9 +237,36 @@ export function create(parts: Parts): Watching {
     await suspicions.add(said.map((one) => LogRound.toFault(named, one)))
   }
 
-  /** The chain shows no such log, again and again: it owes nothing, and must not fill the memory. */
-  async function strike(promises: readonly Kept[], block: bigint): Promise<void> {
-    for (const { name } of promises) if (tries.isDue(`unregistered/${name}`, block)) await forget(name)
+  /**
+   * The chain shows no such log, again and again: it owes nothing, and must not fill the memory. One that was once registered is only
+   * not shown now.
+   */
+  async function strike(named: LogRound.Named, promises: readonly Kept[], newest: bigint): Promise<void> {
+    if (await registered.has(Registered.log(named))) return
+    for (const { name, promised } of promises)
+      if (strikes.isOut(name, newest, Pledge.parse(promised.pledge).issuedAtBlock)) await forget(name)
+  }
+
+  /** Promises for a receipt that is final; `pledge`: the one whose leaf is shown to be there. */
+  async function ended(at: ChainAccess, { named, promises }: Group, pledge: Uint8Array | undefined): Promise<void> {
+    const round = { ...parts, chain: at }
+    const log = await LogRound.open(round, named)
+    if (log === undefined) return
+    await markLog(named)
+    suspicions.sawBlock(log.head.block)
+    const looking = lookingFor(at, named)
+    for (const { name, promised } of promises) {
+      // Nothing that earlier rounds remember counts here: a reorganisation may have taken back what they saw in time.
+      const outcome = await Audit.look(looking, log, promised, {})
+      await suspicions.add(outcome.faults)
+      const { issuedAtBlock } = Pledge.parse(promised.pledge)
+      const isPast = log.head.block > issuedAtBlock + log.record.pledgeBlocks
+      const isShown = pledge !== undefined && Bytes.equal(promised.pledge, pledge)
+      // A log that shows no tiles hides nothing about a leaf that is shown already.
+      if (isShown ? outcome.state !== 'open' : outcome.state === 'kept' && isPast) await forget(name)
+    }
+    const indices = promises.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex)
+    await neighbours(round, log, indices, false)
   }
 
   /** What stands in the log beside this client's own receipts, and in their places. */
@@ -271,15 +321,18 @@ export function create(parts: Parts): Watching {
     await store.remove('promises', name)
     memories.delete(name)
     tries.forget(name)
+    strikes.forget(name)
   }
 
+  /** Only what no reorganisation takes back ends a promise: a record that is lost is made anew as long as the promise is there. */
   async function isRecorded(id: string): Promise<boolean> {
     const filing = (await faults.load(id))?.filing
-    if (filing?.stage === 'covered' && filing.coveredBy !== undefined && filing.coveredBy !== id)
+    if (filing?.isFinal !== true) return false
+    if (filing.stage === 'covered' && filing.coveredBy !== undefined && filing.coveredBy !== id)
       return isRecorded(filing.coveredBy)
     // Nothing is left to take from whom it accuses: there is nothing to wait for.
-    if (filing?.stage === 'covered') return filing.reason === 'nothing-left' && filing.isFinal === true
-    return filing?.stage === 'filed' || filing?.stage === 'recorded' || filing?.stage === 'rewarded'
+    if (filing.stage === 'covered') return filing.reason === 'nothing-left'
+    return filing.stage !== 'refused'
   }
 
   /** Receipts whose promise is broken for good, once that is on record; their promises are followed no longer. */
@@ -305,8 +358,11 @@ export function create(parts: Parts): Watching {
     },
     sawHead,
     async sawPledge(promised) {
+      const named = namedIn(promised)
+      if (named === undefined) return
       // Whom the chain does not know owes nothing, and must not fill the memory. Without an answer the promise is kept.
-      if ((await isRegistered(namedIn(promised))) !== false) await Promises.keep(crypto, store, promised)
+      if ((await isRegistered(named)) === false && !(await isBefore(promised.pledge))) return
+      await Promises.keep(crypto, store, promised)
     },
     sawUnopened: (unopened) => Demanding.keep(crypto, store, unopened),
     sawState,
@@ -329,29 +385,18 @@ export function create(parts: Parts): Watching {
         }
       }
       await judge()
+      if (receiptHash === undefined) fresh.push(...(await suspicions.judgeUnplaced()))
       const closed = await close(promises)
       if (defects.length > 0) throw defects[0]
       return { faults: receiptHash === undefined ? fresh.splice(0) : fresh.slice(before), closed }
     },
-    async kept(receiptHash) {
+    async kept(receiptHash, pledge) {
       const promises = await Promises.all(store, receiptHash)
-      for (const { named, promises: own } of byLog(promises)) {
-        const beside = async () => {
-          const log = chain === undefined ? undefined : await LogRound.open({ ...parts, chain }, named)
-          if (chain === undefined || log === undefined) return
-          const indices = own.map(({ promised }) => Pledge.parse(promised.pledge).leafIndex)
-          await neighbours({ ...parts, chain }, log, indices, false)
-        }
-        await unlessUnavailable(beside())
-      }
-      for (const { name } of promises) await forget(name)
+      if (chain === undefined) return
+      for (const group of byLog(promises)) await unlessUnavailable(ended(chain, group, pledge))
+      await judge()
     },
-    about(bundle, limit) {
-      const { node, log } = bundle.keys
-      const named = bundle.pledge && log && namedIn({ pledge: bundle.pledge.words, logKey: log })
-      const cosigners = (bundle.checkpoint?.cosignatures ?? []).map(({ publicKey }) => publicKey)
-      return suspicions.about({ node, log, logId: named?.logId, cosigners }, limit)
-    },
+    about: (bundle, limit) => suspicions.about(Accused.keysOf(bundle), limit),
   }
 }
 
