@@ -17,6 +17,7 @@ import * as Fault from '../protocol/Fault.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import type { Court } from './Court.ts'
 import * as CourtProofs from './CourtProofs.ts'
+import * as Evidence from './Evidence.ts'
 import type { FaultStore, FilingState } from './Stores.ts'
 
 /** What filing needs. */
@@ -395,9 +396,8 @@ async function holds({ court, crypto, faults }: Context, id: string): Promise<bo
     const domain = Bytes.concat(Bytes.u64(court.chainId), court.nodeRegistry)
     if (!Bytes.equal(evidence.headA.subarray(1, 1 + domain.length), domain)) return false
   }
-  const states = 'stateA' in evidence ? [evidence.stateA, evidence.stateB] : 'root' in evidence ? [evidence] : []
   try {
-    await Fault.judge(crypto, fault, (_, size) => states.find((state) => state.size === size)?.root)
+    await Fault.judge(crypto, fault, Evidence.asSaid(fault).anchored)
     return true
   } catch (error) {
     if (BaseError.isInstance(error)) return false

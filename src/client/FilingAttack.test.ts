@@ -6,6 +6,7 @@ import * as Sender from '../chain/Sender.ts'
 import { createP256Signer } from '../crypto/noble.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import * as Checkpoint from '../protocol/Checkpoint.ts'
 import * as Cose from '../protocol/Cose.ts'
 import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
@@ -95,6 +96,22 @@ describe('filing through an endpoint that is no friend', () => {
       const [later] = (await Filing.advance({ crypto, court: honest.court, faults, random })).faults
       assert.equal(later?.stage, 'committed')
     }
+  })
+
+  test('nor a state that the log signed, beside the one that it anchored at the same size', async () => {
+    const log = { chainId: 7n, anchorLog: filled(20, 104), logId: filled(32, 8) }
+    const words = Checkpoint.words({ ...log, size: 5n, root: filled(32, 1) })
+    const signature = await Cose.sign(crypto, signer, 'checkpoint', Checkpoint.payload(crypto, words))
+    const states = {
+      stateA: { size: 5n, root: filled(32, 1), signature },
+      stateB: { size: 5n, root: filled(32, 2) },
+    }
+    const file = Fault.serialize({ class: 2, evidence: { ...log, publicKey: signer.publicKey, ...states } })
+    const faults = await storeWith([file])
+    const { court } = courtWith(refusing('NotContradictory'))
+    const [one] = (await Filing.advance({ crypto, court, faults, random })).faults
+    assert.deepEqual([one?.stage, one?.reason, one?.waits], ['refused', 'NotContradictory', 'court'])
+    assert.equal((await faults.list('open')).length, 1)
   })
 
   test('what its own bytes refute is given up at once', async () => {
