@@ -102,7 +102,12 @@ export async function openClient(
 export async function readerFor(
   bundleBytes: Uint8Array,
   options: { readonly home: Home.Home; readonly offline: boolean; readonly anchorsFile?: string | undefined },
-): Promise<{ readonly reader: Reader.Reader; readonly notes: readonly string[] }> {
+): Promise<{
+  readonly reader: Reader.Reader
+  readonly notes: readonly string[]
+  /** The chain, where it was asked and answered. */
+  readonly chain?: ChainAccess.ChainAccess
+}> {
   const file = Home.readReader(options.home)
   const anchors = await readAnchors(options.home, options.anchorsFile)
   const reader: Reader.Reader = { anchors, ...ReaderFile.toNames(file) }
@@ -118,7 +123,8 @@ export async function readerFor(
     if (bundle.pledge !== undefined) numbers.push(Pledge.parse(bundle.pledge.words).issuedAtBlock)
     if (bundle.chain !== undefined) numbers.push(Header.parse(bundle.chain.header).number)
     const view = await opened.chain.view(numbers)
-    return { reader: { ...reader, anchors: await withFinal(anchors, opened, bundle), view }, notes: [] }
+    const seen = { ...reader, anchors: await withFinal(anchors, opened, bundle), view }
+    return { reader: seen, notes: [], chain: opened.chain }
   } catch (error) {
     if (errors.BaseError.isInstance(error)) return unanswered
     throw error

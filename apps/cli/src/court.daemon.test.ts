@@ -122,7 +122,12 @@ describe('the court from the command line', () => {
     assert.equal((await run(['fault', 'verify', 'stranger.fault', '--offline'])).code, 0)
     put('no.fault', Uint8Array.of(1))
     assert.equal((await run(['fault', 'verify', 'no.fault'])).code, 2)
-    assert.equal((await run(['fault', 'submit', 'bent.fault'])).code, 2)
+    const submitted = await json(['fault', 'submit', 'bent.fault'])
+    assert.deepEqual([submitted.code, submitted.value.code], [2, 'bad-signature'])
+    // Whom the chain does not know now it may know later: not kept, and not refused for good.
+    const unknown = await json(['fault', 'submit', 'stranger.fault'])
+    assert.deepEqual([unknown.code, unknown.value.code], [75, 'accuses-nobody-here'])
+    assert.match((await run(['fault', 'list'])).stdout, /your evidence \(0\)/)
   })
 
   test('submit: killed on the way, then on record, listed, and the reporter paid; a second reporter is told', async () => {

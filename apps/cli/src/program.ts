@@ -96,14 +96,14 @@ export function create(context: Context, done: (code: number) => void): Command 
 
   command(
     'verify <file>',
-    'Compute the verdict on a receipt file. Trust comes from your home alone; nothing in the file is believed.',
+    'Compute the verdict on a receipt file. Trust comes from your home alone; nothing in the file is believed. Evidence in HOME/client/faults that concerns its keys counts.',
     'assay verify a.receipt\nassay verify a.receipt --policy recorded --recompute\nassay verify a.receipt --policy recorded --offline --json\nassay verify a.receipt --anchors theirs.json --fault double.fault',
   )
     .option('--policy <name|file>', 'recorded, bonded, embedded, strict, or a policy file', 'strict')
     .option('--recompute', 'run the call again on your own engine and compare')
     .option('--offline', 'open no connection; trust anchors from your home only')
     .option('--anchors <file>', "trust anchors from this file instead of your home's")
-    .option('--fault <file...>', 'counter-evidence that you hold')
+    .option('--fault <file...>', 'more counter-evidence; at most 64 files count, these before those of your home')
     .action((file, options) => run(async () => (await import('./commands/verify.ts')).verify(context, file, options)))
 
   command(

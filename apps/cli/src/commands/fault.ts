@@ -46,9 +46,7 @@ export async function verify(
     found = opened === undefined ? await judgeAlone(fault) : await judgeByChain(fault, opened)
   } catch (error) {
     if (!(error instanceof Fault.FaultRefusedError)) throw error
-    const said = { outcome: 'refused', class: fault.class, code: error.code, message: error.shortMessage }
-    if (options.json === true) terminal.print(JSON.stringify(said))
-    else terminal.print(`${terminal.style('green', 'REFUSED')}  ${said.message} (${said.code})`)
+    tellRefused(context, fault, error, options.json === true)
     return 2
   }
   const { outcome, facts } = found
@@ -61,6 +59,21 @@ export async function verify(
   return outcome === 'accepted' ? 0 : outcome === 'conditional' ? 1 : 2
 }
 
+function tellRefused(
+  { terminal }: Context,
+  fault: Fault.Fault,
+  { code, shortMessage: message }: Pick<Fault.FaultRefusedError, 'code' | 'shortMessage'> | typeof nobodyHere,
+  isJson: boolean,
+): void {
+  if (isJson) terminal.print(JSON.stringify({ outcome: 'refused', class: fault.class, code, message }))
+  else terminal.print(`${terminal.style('green', 'REFUSED')}  ${message} (${code})`)
+}
+
+const nobodyHere = {
+  code: 'accuses-nobody-here',
+  shortMessage: 'made for other contracts or a key not registered',
+} as const
+
 type Judged = {
   readonly outcome: 'accepted' | 'conditional' | 'refused'
   readonly facts: Readonly<Record<string, string | number | boolean>>
@@ -68,17 +81,8 @@ type Judged = {
 
 /** By the file alone: what it says of the chain is taken as said. */
 async function judgeAlone(fault: Fault.Fault): Promise<Judged> {
-  const { evidence } = fault
-  const roots = [evidence, ...('stateA' in evidence ? [evidence.stateA, evidence.stateB] : [])]
-  const finding = await Fault.judge(
-    crypto,
-    fault,
-    (_, size) => {
-      const said = roots.find((one) => 'root' in one && one.size === size)
-      return said !== undefined && 'root' in said ? said.root : undefined
-    },
-    { pledgeBlocks: () => 0n, graceBlocks: 0n, seen: () => ({ block: 2n ** 64n, size: 0n }) },
-  )
+  const { anchored, terms } = Evidence.asSaid(fault)
+  const finding = await Fault.judge(crypto, fault, anchored, terms)
   const needs = needsOf(fault)
   const facts = { ...factsOf(finding, fault), ...(needs === undefined ? {} : { holdsIf: needs }) }
   return { outcome: needs === undefined ? 'accepted' : 'conditional', facts }
@@ -107,11 +111,8 @@ async function judgeByChain(
 ): Promise<Judged> {
   const judged = await Evidence.judge(crypto, chain, fault)
   if (judged === undefined) {
-    const code = 'accuses-nobody-here'
-    return {
-      outcome: 'refused',
-      facts: { class: fault.class, code, message: 'made for other contracts or a key not registered' },
-    }
+    const { code, shortMessage: message } = nobodyHere
+    return { outcome: 'refused', facts: { class: fault.class, code, message } }
   }
   const { finding } = judged
   const facts: Record<string, string | number | boolean> = { ...factsOf(finding, fault) }
@@ -154,11 +155,24 @@ export async function submit(
 ): Promise<number> {
   const { terminal } = context
   const bytes = Files.readReceipt(resolve(context.cwd, path))
-  Fault.parse(bytes)
+  const fault = Fault.parse(bytes)
   const home = homeOf(context, options)
-  const { court, account } = await Courtroom.open(home, terminal)
   const faults = Home.faultStore(home)
   const id = Bytes.toHex(crypto.sha256(bytes))
+  // What is under way was judged when it began, and may have come true and passed since.
+  const isUnjudged = (await faults.load(id))?.filing === undefined
+  const refusal = isUnjudged ? await refusalOf(fault) : undefined
+  if (refusal !== undefined) {
+    tellRefused(context, fault, refusal, options.json === true)
+    return 2
+  }
+  const { court, chain, account } = await Courtroom.open(home, terminal)
+  const notShown = isUnjudged ? await refusalOf(fault, chain) : undefined
+  if (notShown !== undefined) {
+    court.sender.close()
+    tellRefused(context, fault, notShown, options.json === true)
+    return Failure.exitCodes.unavailable
+  }
   await faults.save(id, bytes)
   const before = BigInt((await court.rpc.request('eth_blockNumber')) as string)
   const deadlineMs = performance.now() + options.timeout * 1000
@@ -186,6 +200,21 @@ export async function submit(
   }
   if (progress.stage === 'refused') return progress.waits === undefined ? 2 : Failure.exitCodes.unavailable
   return progress.stage === 'committed' || progress.stage === 'filed' ? Failure.exitCodes.unavailable : 0
+}
+
+/**
+ * Why a file that somebody handed over is not kept: it lies among the evidence that every verdict of this home counts. By its bytes, or
+ * by what the chain shows now; that may change.
+ */
+async function refusalOf(fault: Fault.Fault, chain?: ChainAccess.ChainAccess) {
+  try {
+    if (chain === undefined) await judgeAlone(fault)
+    else if ((await Evidence.judge(crypto, chain, fault)) === undefined) return nobodyHere
+    return undefined
+  } catch (error) {
+    if (error instanceof Fault.FaultRefusedError) return error
+    throw error
+  }
 }
 
 function isUnderWay({ waits }: Filing.Progress): boolean {

@@ -1,10 +1,12 @@
 /** verify.ts - `assay verify` and `assay explain`: what a file is worth to this reader, now. */
 import { resolve } from 'node:path'
+import { OwnEvidence } from 'assay/client'
 import { crypto } from 'assay/crypto/node'
 import { Bundle } from 'assay/protocol'
 import { recomputeWith, Verdict } from 'assay/verify'
 import { type Context, type GlobalOptions, homeOf } from '../Context.ts'
 import * as Files from '../Files.ts'
+import * as Home from '../Home.ts'
 import * as Network from '../Network.ts'
 import * as Policies from '../Policies.ts'
 import * as Story from '../Story.ts'
@@ -45,12 +47,16 @@ async function judge(
   faults: readonly Uint8Array[],
 ): Promise<Verdict.Verdict> {
   const { terminal } = context
-  const { reader, notes } = await Network.readerFor(bundle, {
-    home: homeOf(context, options),
+  const home = homeOf(context, options)
+  const { reader, notes, chain } = await Network.readerFor(bundle, {
+    home,
     offline: options.offline === true,
     anchorsFile: options.anchors === undefined ? undefined : resolve(context.cwd, options.anchors),
   })
   for (const note of notes) terminal.say(note)
+  // What was named comes first; of the home's own there is room for the rest.
+  const room = Math.max(0, OwnEvidence.maxFiles - faults.length)
+  const own = await OwnEvidence.about({ crypto, faults: Home.faultStore(home), chain }, Bundle.parse(bundle), room)
   const executor = options.recompute === true ? await openExecutor(context) : undefined
   try {
     if (executor !== undefined) terminal.progress('running the call again on this machine')
@@ -59,7 +65,8 @@ async function judge(
       reader,
       policy,
       nowSeconds: BigInt(Math.floor(Date.now() / 1000)),
-      faults,
+      faults: [...faults, ...own.files],
+      known: own.known,
       ...(executor === undefined ? {} : { recompute: recomputeWith(crypto, executor) }),
     })
   } finally {
