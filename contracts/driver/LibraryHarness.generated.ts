@@ -23,4 +23,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b50611ce98061001c5f395ff
 export const codeHash = '0x0bb9f8ebb8d717b4c285c8f7404ed5378cc6cdc8d7181e5a94117c4009ed09da'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'aad80102fc01cd19f29b5a5ce6c1f7d075b4f79c40fa2c63a6a0d42288074268'
+export const sourceDigest = 'f4dcd4c7c2332a36a6ada3f3331cf3625ccfb5ccd8b81aafa8eae3faa73b9103'

@@ -12,8 +12,10 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { decodeErrorResult, encodeFunctionData } from 'viem'
 import * as World from '../../scripts/vector-files/world.ts'
+import * as CaseCalls from '../../src/chain/CaseCalls.ts'
 import * as FaultCalls from '../../src/chain/FaultCalls.ts'
 import * as AnchorLog from '../../src/chain/generated/AnchorLog.ts'
+import * as FaultCases from '../../src/chain/generated/FaultCases.ts'
 import * as FaultCourt from '../../src/chain/generated/FaultCourt.ts'
 import * as NodeRegistry from '../../src/chain/generated/NodeRegistry.ts'
 import * as Layout from '../../src/chain/Layout.ts'
@@ -31,16 +33,21 @@ const hex = Bytes.to0x
 const word = Bytes.u256
 const { chainId, registry, anchorLog, logId, node, log, witness } = World
 const court = World.digest('fault court').slice(0, 20)
+const faultCases = World.digest('fault cases').slice(0, 20)
+const answerBlocks = 300n
 const stakeManager = World.digest('stake manager').slice(0, 20)
 const reporter = World.digest('reporter').slice(0, 20)
 const salt = World.digest('salt')
 const incidentBlocks = 600n
 
+type Terms = Readonly<Record<'pledgeBlocks' | 'graceBlocks' | 'block' | 'size', string>> & {
+  readonly lastBlock?: string
+}
 type Vector = {
   readonly name: string
   readonly input: string
   readonly anchored?: { readonly logId: string; readonly size: string; readonly root: string } | null
-  readonly terms?: { readonly [name in 'pledgeBlocks' | 'graceBlocks' | 'block' | 'size']: string } | null
+  readonly terms?: Terms | null
   readonly mustFail?: string
 }
 type Words = Map<string, Anvil.Hex>
@@ -63,7 +70,7 @@ const answers: { readonly [code: string]: readonly string[] } = {
   'bad-signature': ['BadSignature', 'UnknownSigner', 'UnknownLog'],
   'not-included': ['NotIncluded', 'NotAnchored'],
   'not-anchored': ['NotAnchored', 'NotIncluded'],
-  'not-seen': ['NotAnchored', 'NotObserved'],
+  'not-seen': ['NotAnchored', 'NotObserved', 'NotWithheld'],
   kept: ['Kept'],
   'not-due': ['NotDue'],
 }
@@ -77,6 +84,9 @@ function runtimeOf({ bytecode, codeHash }: { readonly bytecode: string; readonly
   throw new Error('no such end')
 }
 
+const caseSlot = Layout.caseSlot(crypto, CaseCalls.entryCase(crypto, logId, World.leafIndex).caseId)
+const caseWord = (lastBlock: string, state: bigint) =>
+  word(padded(reporter) | ((BigInt(lastBlock) - answerBlocks) << 160n) | (state << 200n) | (1n << 208n))
 const mapped = (key: Uint8Array, position: Uint8Array) => crypto.keccak256(Bytes.concat(key, position))
 const padded = (address: Uint8Array) => Bytes.toBigInt(address)
 
@@ -119,14 +129,16 @@ describe('fault files before FaultCourt', { skip }, () => {
     await put(court, runtimeOf(FaultCourt), [
       [word(1n), padded(stakeManager)],
       [word(2n), padded(anchorLog) | (600n << 160n) | (incidentBlocks << 192n) | (14_400n << 224n)],
-      [word(3n), padded(registry) | (600n << 160n) | (300n << 192n) | (1n << 224n)],
+      [word(3n), padded(registry) | (600n << 160n) | (answerBlocks << 192n) | (1n << 224n)],
+      [word(4n), padded(faultCases)],
     ])
+    await put(faultCases, runtimeOf(FaultCases), [])
   })
   after(() => chain.stop())
 
   /** The words that make the contracts know what the vector's reader knows. */
-  function stateOf(vector: Vector): { readonly anchors: Words; readonly records: Words } {
-    const [anchors, records]: [Words, Words] = [new Map(), new Map()]
+  function stateOf(vector: Vector): { readonly anchors: Words; readonly records: Words; readonly demands: Words } {
+    const [anchors, records, demands]: [Words, Words, Words] = [new Map(), new Map(), new Map()]
     const step = (size: bigint, root: Uint8Array, block: bigint) => {
       const [first, second] = Layout.stepSlots(crypto, logId, size)
       anchors.set(hex(first), hex(root)).set(hex(second), hex(word(block)))
@@ -139,19 +151,23 @@ describe('fault files before FaultCourt', { skip }, () => {
       if (how === 0) anchors.set(hex(Layout.logHeadSlots(crypto, logId)[0]), hex(word(size)))
       if (how === 1) step(at, World.root, block)
       if (how === 2) records.set(hex(mapped(word(at), mapped(logId, word(7n)))), hex(word(size + 1n)))
+      if (vector.terms.lastBlock !== undefined) demands.set(hex(caseSlot), hex(caseWord(vector.terms.lastBlock, 3n)))
+      // A case that is answered, be it late, or still open, is no case that expired.
+      else demands.set(hex(caseSlot), hex(caseWord(String(answerBlocks), block % 2n === 0n ? 1n : 2n)))
     }
-    return { anchors, records }
+    return { anchors, records, demands }
   }
 
   /** Files a call in the vector's block; returns null when it is recorded, else the name and arguments of the error. */
   async function file(vector: Vector, callData: Uint8Array, recordedId?: Uint8Array) {
-    const { anchors, records } = stateOf(vector)
+    const { anchors, records, demands } = stateOf(vector)
     const commitment = FaultCalls.commitment(crypto, { chainId, faultCourt: court, reporter, callData })
     records.set(hex(mapped(commitment, word(6n))), hex(word(1n)))
     if (recordedId !== undefined) records.set(hex(mapped(recordedId, word(5n))), hex(word(1n)))
     const overrides = {
       [hex(anchorLog)]: { stateDiff: Object.fromEntries(anchors) },
       [hex(court)]: { stateDiff: Object.fromEntries(records) },
+      [hex(faultCases)]: { stateDiff: Object.fromEntries(demands) },
     }
     const number = vector.terms ? BigInt(vector.terms.block) : 10n
     const call = { from: hex(reporter), to: hex(court), data: hex(callData), gas: '0xffffff' }
@@ -186,6 +202,10 @@ describe('fault files before FaultCourt', { skip }, () => {
             if (terms && isNamed) return { block: BigInt(terms.block), size: BigInt(terms.size) }
             return how === 0 ? { block: terms ? BigInt(terms.block) : 10n, size: 0n } : undefined
           },
+          withheld: (id, index) =>
+            isLog(id) && index === World.leafIndex && own.class === 4 && terms?.lastBlock !== undefined
+              ? { block: BigInt(terms.block), lastBlock: BigInt(terms.lastBlock) }
+              : undefined,
         },
       )
     } catch (error) {

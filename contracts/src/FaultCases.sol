@@ -65,7 +65,9 @@ contract FaultCases is IFaultCases, CourtEvidence {
         _requireHeadSigned(head.head, head.signature, head.x, head.y);
         _requireAnchored(Heads.leafHash(entry), place);
         bytes32 caseId = _idOf(WITHHELD_ENTRY, place.logId, 0, bytes32(uint256(place.index)));
-        _close(caseId, place.logId, _anchorLog.getLog(place.logId).operator);
+        // Late is better than never: what FaultCourt takes for missing is what nobody has ever shown.
+        if (_cases[caseId].state == EXPIRED) _answered(caseId, place.logId);
+        else _close(caseId, place.logId, _anchorLog.getLog(place.logId).operator);
         emit EntryPublished(place.logId, place.index, entry, head.head, head.signature, head.x, head.y);
     }
 
@@ -209,10 +211,14 @@ contract FaultCases is IFaultCases, CourtEvidence {
         Case storage record = _cases[caseId];
         if (record.state != OPEN) revert NoOpenCase(caseId);
         uint256 bond = uint256(record.bondGwei) * 1 gwei;
-        record.state = ANSWERED;
         --_openCases[subject];
         _credits[operator] += bond - bond / 4;
         _credits[address(0)] += bond / 4;
+        _answered(caseId, subject);
+    }
+
+    function _answered(bytes32 caseId, bytes32 subject) private {
+        _cases[caseId].state = ANSWERED;
         emit CaseAnswered(caseId, subject);
     }
 

@@ -94,10 +94,19 @@ contract FaultCourt is CourtRecords {
     function fileUnkeptPledge(Pledge calldata pledge, bool missing, uint8 how, uint64 seenAt, bytes32) external {
         _requireCommitted();
         _requirePledge(pledge);
-        (uint256 seenIn, uint64 size) = _seen(pledge.logId, how, seenAt);
-        if (size > pledge.leafIndex) revert Kept(pledge.leafIndex, size);
         uint256 deadline = _pledgeBlocks(pledge.logId) + pledge.issuedAtBlock;
-        uint256 due = missing ? deadline + _grace() : deadline;
+        (uint256 seenIn, uint256 from) = (block.number, deadline);
+        if (how == SEEN_NEVER) {
+            if (!missing || seenAt != 0) revert NotWithheld(pledge.logId, pledge.leafIndex);
+            uint256 lastBlock = _requireWithheld(pledge.logId, pledge.leafIndex);
+            // Who could not reach the chain while the case was open has the grace once more to show the entry.
+            if (lastBlock > deadline) from = lastBlock;
+        } else {
+            uint64 size;
+            (seenIn, size) = _seen(pledge.logId, how, seenAt);
+            if (size > pledge.leafIndex) revert Kept(pledge.leafIndex, size);
+        }
+        uint256 due = missing ? from + _grace() : from;
         if (seenIn <= due) revert NotDue(seenIn, due);
         uint8 class = missing ? MISSING_PLEDGE : LATE_PLEDGE;
         _recordOmission(class, pledge.logId, 0, _incidentOf(deadline), deadline, msg.sender);

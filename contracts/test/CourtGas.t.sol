@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { IAnchorLog } from "../src/interfaces/IAnchorLog.sol";
+import { IFaultCases } from "../src/interfaces/IFaultCases.sol";
 import { IFaultCourt } from "../src/interfaces/IFaultCourt.sol";
 import { IFaultEvidence } from "../src/interfaces/IFaultEvidence.sol";
 import { CourtFixture } from "./support/CourtFixture.sol";
@@ -92,6 +93,16 @@ contract CourtGasTest is CourtFixture {
         _rollTo(800);
         _anchor(_step(0, 3));
         _measure(_unkept(_pledge(keccak256("pledged"), 3, 150), false, 1, 3), "F4 late, by a step", 110_000);
+    }
+
+    function test_gas_F4_neverShown() public {
+        _anchor(_step(0, 9));
+        uint256 bond = _cases.minimumBond(_logId, 17, 0);
+        _send(REPORTER, address(_cases), abi.encodeCall(IFaultCases.challengeEntry, (_logId, uint64(3))), bond);
+        _roll(301);
+        _cases.expireCase(17, _logId, 0, bytes32(uint256(3)));
+        _roll(1_000);
+        _measure(_unkept(_pledge(keccak256("pledged"), 3, 150), true, 3, 0), "F4 missing, never shown", 110_000);
     }
 
     function test_gas_F5() public {

@@ -171,7 +171,7 @@ contract FaultCourtLogsTest is CourtFixture {
         bytes memory reason = abi.encodeWithSelector(IFaultEvidence.NotObserved.selector, _logId, uint64(752));
         _expectRefused(_unkept(p, true, 2, 752), reason);
         _expectRefused(
-            _unkept(p, true, 3, 751), abi.encodeWithSelector(IFaultEvidence.NotObserved.selector, _logId, uint64(751))
+            _unkept(p, true, 4, 751), abi.encodeWithSelector(IFaultEvidence.NotObserved.selector, _logId, uint64(751))
         );
     }
 

@@ -20,6 +20,8 @@ type Terms = {
   readonly graceBlocks: bigint
   readonly block: bigint
   readonly size: bigint
+  /** Of the case about the entry, which has expired: last block of the time to answer. */
+  readonly lastBlock?: bigint
 }
 
 const incidentBlocks = 600n
@@ -45,7 +47,7 @@ export async function faultFile(): Promise<VectorFile> {
   ]
   return {
     description:
-      'Faults: input is a .fault file, anchored is the one (logId, size, root) that the reader takes as anchored, terms are what it takes of the contracts for class 4 (pledgeBlocks, graceBlocks, and block and size that how and at name), accused is a keyId or, for class 5, a logId; faultId is for incidentBlocks 600.',
+      'Faults: input is a .fault file, anchored is the one (logId, size, root) that the reader takes as anchored, terms are what it takes of the contracts for class 4 (pledgeBlocks, graceBlocks, and block and size that how and at name; with lastBlock it also knows that the case about the entry at the pledged index has expired as of block, and that lastBlock was the last one to answer it in time), accused is a keyId or, for class 5, a logId; faultId is for incidentBlocks 600.',
     spec: 'spec/bundle.md section 3; spec/faults.md section 7',
     cases: groups.flat(),
   }
@@ -66,9 +68,15 @@ async function good(name: string, fault: Fault.Fault, accused: Uint8Array, known
     pledgeBlocks: () => terms?.pledgeBlocks,
     graceBlocks: terms?.graceBlocks,
     seen: () => terms,
+    withheld: () => withheldOf(terms),
   })
   const faultId = hex(Fault.faultId(crypto, Fault.incidentOf(finding, incidentBlocks)))
   return { ...caseOf(name, fault, known), accused: hex(accused), faultId }
+}
+
+function withheldOf(terms: Terms | undefined) {
+  const { block, lastBlock } = terms ?? {}
+  return block === undefined || lastBlock === undefined ? undefined : { block, lastBlock }
 }
 
 const nodeKey = Cose.keyId(crypto, node.publicKey)
@@ -289,12 +297,29 @@ async function unkeptPledge(): Promise<Case[]> {
   const terms = (block: bigint, seenSize: bigint): Known => ({
     terms: { pledgeBlocks: 600n, graceBlocks: 600n, block, size: seenSize },
   })
+  const never: Fault.F4 = { ...shared, missing: true, how: 3, at: 0n }
+  const covered = leafIndex + 1n
+  const expired = (block: bigint, lastBlock: bigint): Known => ({
+    terms: { pledgeBlocks: 600n, graceBlocks: 600n, block, size: covered, lastBlock },
+  })
   const one = (name: string, evidence: Fault.F4, code: string, known: Known) =>
     bad(`F4: ${name}`, { class: 4, evidence }, code, known)
   return [
     await good('F4: late, seen now', { class: 4, evidence: now }, logKey, terms(1601n, 0n)),
     await good('F4: late, seen in a step', { class: 4, evidence: step }, logKey, terms(1700n, leafIndex)),
     await good('F4: missing, written down', { class: 4, evidence: observed }, logKey, terms(2201n, leafIndex)),
+    await good('F4: missing, covered and never shown', { class: 4, evidence: never }, logKey, expired(2201n, 1600n)),
+    await good(
+      'F4: missing, demanded after the deadline',
+      { class: 4, evidence: never },
+      logKey,
+      expired(2301n, 1700n),
+    ),
+    one('never shown, in the last block of the grace', never, 'not-due', expired(2200n, 1300n)),
+    one('never shown, in the last block of the grace after the demand', never, 'not-due', expired(2300n, 1700n)),
+    one('covered, and no demand has expired', never, 'not-seen', terms(9000n, covered)),
+    one('not covered, and no demand has expired', never, 'not-seen', terms(9000n, 0n)),
+    one('seen now, of an entry that was never shown', { ...now, missing: true }, 'kept', expired(2201n, 1600n)),
     one('in the block of the deadline', now, 'not-due', terms(1600n, 0n)),
     one('missing in the last block of the grace', { ...observed, at: 2200n }, 'not-due', terms(2200n, 0n)),
     one('the size covers the index', now, 'kept', terms(1601n, leafIndex + 1n)),
@@ -354,7 +379,9 @@ function forms(heads: readonly Case[], pledges: readonly Case[], histories: read
     ['F2: other sizes, a state without proof', edited(grown, [2, 6, 5], undefined), 'fault-shape'],
     ['F2: an empty signature', edited(equal, [2, 6, 3], zero(0)), 'fault-shape'],
     ['F2: address of 19 bytes', edited(equal, [2, 2], zero(19)), 'fault-shape'],
-    ['F4: how 3', edited(now, [2, 5], 3), 'fault-shape'],
+    ['F4: how 4', edited(now, [2, 5], 4), 'fault-shape'],
+    ['F4: late and never shown', edited(now, [2, 5], 3), 'fault-shape'],
+    ['F4: never shown, at a block', edited(edited(edited(now, [2, 5], 3), [2, 4], true), [2, 6], 1), 'fault-shape'],
     ['F4: seen now, at a block', edited(now, [2, 6], 1), 'fault-shape'],
     ['F4: missing as a number', edited(now, [2, 4], 0), 'fault-shape'],
   ])

@@ -9,6 +9,7 @@ import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
 import * as ContractCall from './ContractCall.ts'
 import { abi } from './generated/FaultCases.ts'
+import type * as Records from './Records.ts'
 import type { Rpc } from './Rpc.ts'
 
 const hex = Bytes.to0x
@@ -121,14 +122,7 @@ export function withdrawCredit(): Uint8Array {
 }
 
 /** A case as the contract keeps it. */
-export type CaseRecord = {
-  /** 20 bytes. */
-  readonly challenger: Uint8Array
-  readonly openedAtBlock: bigint
-  readonly state: 'open' | 'answered' | 'expired'
-  /** Wei. */
-  readonly bond: bigint
-}
+export type CaseRecord = Records.CaseRecord
 
 /** A case by its id as the endpoint says, undefined if there is none. */
 export async function getCase(rpc: Rpc, faultCases: Uint8Array, caseId: Hash): Promise<CaseRecord | undefined> {

@@ -21,6 +21,7 @@ const position = Object.freeze({
   stakeSubjects: 5n,
   courtPenalties: 1n,
   courtTerms: 2n,
+  courtWindows: 3n,
   courtCases: 4n,
   courtFaults: 5n,
   courtHeads: 7n,
@@ -121,6 +122,11 @@ export function nodeOfKeySlot(crypto: Crypto, keyId: Uint8Array): Slot {
 /** The slot of FaultCourt that holds AnchorLog, `graceBlocks`, `incidentBlocks` and `capWindowBlocks`. */
 export function courtTermsSlot(): Slot {
   return Bytes.u256(position.courtTerms)
+}
+
+/** The slot of FaultCourt that holds NodeRegistry, `openWindowBlocks`, `answerBlocks` and `revealBlocks`. */
+export function courtWindowsSlot(): Slot {
+  return Bytes.u256(position.courtWindows)
 }
 
 /** The slot of FaultCourt that holds size + 1 of a log's head as it was written down in a block. */

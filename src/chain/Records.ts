@@ -90,6 +90,24 @@ export type CourtTerms = {
   readonly incidentBlocks: bigint
 }
 
+/** FaultCourt's windows of cases, blocks. */
+export type CourtWindows = {
+  /** For which a node keeps openings. */
+  readonly openWindowBlocks: bigint
+  /** Of the time to answer a case. */
+  readonly answerBlocks: bigint
+}
+
+/** A case as FaultCases keeps it. */
+export type CaseRecord = {
+  /** 20 bytes. */
+  readonly challenger: Uint8Array
+  readonly openedAtBlock: bigint
+  readonly state: 'open' | 'answered' | 'expired'
+  /** Wei. */
+  readonly bond: bigint
+}
+
 /** The percentages of FaultCourt's word, from the low end: by class, then what reporters get and the cap of omissions. */
 const penaltyOrder = ['1', '2', '3', '4', '104', '5', '6', '13', '17', '18', 'reward', 'cap'] as const
 /** Classes of contradictions. Source: spec/faults.md section 1. */
@@ -188,6 +206,25 @@ export function casesOfCourt(word: Uint8Array): Uint8Array {
 export function courtTerms(word: Uint8Array): CourtTerms {
   const fields = unpack('court', present('court', word), [160, 32, 32, 32])
   return { graceBlocks: fields[1] as bigint, incidentBlocks: fields[2] as bigint }
+}
+
+/** Reads FaultCourt's windows of cases, 32 bytes; throws `Records.WordError`. */
+export function courtWindows(word: Uint8Array): CourtWindows {
+  const fields = unpack('court', present('court', word), [160, 32, 32, 32])
+  return { openWindowBlocks: fields[1] as bigint, answerBlocks: fields[2] as bigint }
+}
+
+/** Reads a case, 32 bytes; throws `Records.WordError`. */
+export function caseRecord(word: Uint8Array): CaseRecord {
+  const fields = unpack('case', present('case', word), [160, 40, 8, 48])
+  const state = ([undefined, 'open', 'answered', 'expired'] as const)[Number(fields[2])]
+  if (state === undefined) throw new WordError('unused-bits', 'case')
+  return {
+    challenger: Bytes.u256(fields[0] as bigint).slice(12),
+    openedAtBlock: fields[1] as bigint,
+    state,
+    bond: (fields[3] as bigint) * 10n ** 9n,
+  }
 }
 
 /** Reads a count of open cases, 32 bytes; throws `Records.WordError`. */

@@ -139,6 +139,28 @@ async function overdue(parts: Parts, log: Log, promised: Promises.Promised, dead
 }
 
 /**
+ * Covered, demanded, and shown to nobody by the time that a missing one has: the log put something there that it cannot or will not
+ * show, so the pledge is as good as missing. Throws `UnavailableError`s of the chain.
+ */
+export async function neverShown(
+  { chain }: Pick<Parts, 'chain'>,
+  { head, record }: Log,
+  promised: Promises.Promised,
+  memory: Memory,
+): Promise<readonly Fault.Fault[]> {
+  const { logId, leafIndex, issuedAtBlock } = Pledge.parse(promised.pledge)
+  const deadline = issuedAtBlock + record.pledgeBlocks
+  if (head.block <= deadline) return []
+  const terms = await chain.courtTerms()
+  if (terms === undefined || head.block <= deadline + terms.graceBlocks) return []
+  const withheld = await chain.withheld(logId, leafIndex)
+  if (withheld === undefined || withheld.block <= deadline + terms.graceBlocks) return []
+  if (withheld.block <= withheld.lastBlock + terms.graceBlocks) return []
+  memory.isMissing = true
+  return [unkept(promised, true, 3, 0n)]
+}
+
+/**
  * A block above `after` in which the court wrote down that the leaf was not covered; paid for only where there is none yet. Undefined
  * where there is no court, none that can be reached now, or the last one is too young to pay again.
  */
@@ -205,7 +227,7 @@ const maxTraces = 8
 function unkept(
   { pledge, pledgeSignature, logKey }: Promises.Promised,
   missing: boolean,
-  how: 0 | 1 | 2,
+  how: 0 | 1 | 2 | 3,
   at: bigint,
 ): Fault.Fault {
   return { class: 4, evidence: { pledge, signature: pledgeSignature, publicKey: logKey, missing, how, at } }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createState, headerRlp } from '../../tests/fakes/Trie.ts'
+import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Rlp from '../chain/Rlp.ts'
 import * as Rpc from '../chain/Rpc.ts'
@@ -20,6 +21,12 @@ const [empty, unknown] = [digest('empty log'), digest('nobody')]
 const word = (value: bigint) => Bytes.u256(value)
 const operator = Bytes.toBigInt(contract('operator').address)
 
+/** Of the entries 1, 2 and 3: open, answered, expired. */
+function caseOf(index: bigint): Uint8Array {
+  return Layout.caseSlot(crypto, CaseCalls.entryCase(crypto, logId, index).caseId)
+}
+const caseWord = (state: bigint) => operator | (150n << 160n) | (state << 200n) | (7n << 208n)
+
 const stored: readonly (readonly [typeof nodeRegistry, readonly Uint8Array[], readonly Uint8Array[]])[] = [
   [nodeRegistry, [Layout.nodeOfKeySlot(crypto, keyId)], [nodeId]],
   [nodeRegistry, Layout.nodeSlots(crypto, nodeId).slice(0, 1), [word(operator | (90n << 160n) | (1n << 224n))]],
@@ -30,6 +37,8 @@ const stored: readonly (readonly [typeof nodeRegistry, readonly Uint8Array[], re
   [anchorLog, Layout.logHeadSlots(crypto, empty).slice(1), [crypto.sha256(new Uint8Array())]],
   [stake.faultCourt, [Layout.courtTermsSlot()], [word(1n)]],
   [stake.faultCourt, [Layout.observedSlot(crypto, logId, 7n)], [word(6n)]],
+  [stake.faultCourt, [Layout.courtWindowsSlot()], [word(operator | (1_300n << 160n) | (300n << 192n))]],
+  ...([1n, 2n, 3n] as const).map((state) => [stake.faultCases, [caseOf(state)], [word(caseWord(state))]] as const),
 ]
 
 const fieldNames = [
@@ -88,6 +97,7 @@ const there: readonly (readonly [string, Ask])[] = [
   ['the node of a key', (chain) => chain.registrationOf(keyId)],
   ['the terms of the court', (chain) => chain.courtTerms()],
   ['an observation', (chain) => chain.observed(logId, 7n)],
+  ['an entry that was never shown', (chain) => chain.withheld(logId, 3n)],
   ['a piece of a key and a step', (chain) => chain.piece({ nodeId, keyEpoch: 0, log: { logId, size: 5n } })],
 ]
 const absent: readonly (readonly [string, Ask])[] = [
@@ -97,6 +107,7 @@ const absent: readonly (readonly [string, Ask])[] = [
   ['the record of a key', (chain) => chain.keyRecord({ nodeId, keyEpoch: 1 })],
   ['the node of a key', (chain) => chain.registrationOf(unknown)],
   ['an observation', (chain) => chain.observed(logId, 8n)],
+  ['a demand', (chain) => chain.withheld(logId, 4n)],
 ]
 const isLie = (error: unknown) => error instanceof Rpc.LieError && error.code === 'rpc-proof'
 
@@ -110,6 +121,14 @@ describe('what is there', () => {
       else assert.deepEqual(await hiding, shown, 'the proof counts')
       await assert.rejects(ask(ChainAccess.overRpc(crypto, await endpoint('drops'), anchors)), isLie)
     })
+})
+
+test('a demand: expired is withheld, with the last block of the time to answer; open and answered are not', async () => {
+  const chain = ChainAccess.overRpc(crypto, await endpoint('none'), anchors)
+  assert.deepEqual(await chain.withheld(logId, 3n), { block: 200n, lastBlock: 450n })
+  for (const index of [1n, 2n]) assert.equal(await chain.withheld(logId, index), undefined)
+  const { stake: _, ...without } = anchors
+  assert.equal(await ChainAccess.overRpc(crypto, await endpoint('none'), without).withheld(logId, 3n), undefined)
 })
 
 describe('what is not there', () => {

@@ -2,6 +2,7 @@
  * ChainFacts.ts - what a client asks of its chain before it accuses anybody: records, heads and steps, each by state proof. Source:
  * spec/client.md, spec/contracts.md section 5, spec/faults.md section 6.5.
  */
+import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Records from '../chain/Records.ts'
 import * as Rpc from '../chain/Rpc.ts'
@@ -29,9 +30,17 @@ export type ChainFacts = {
   courtTerms(): Promise<Records.CourtTerms | undefined>
   /** The size of a log's head that was written down in a block. */
   observed(logId: Uint8Array, block: bigint): Promise<bigint | undefined>
+  /**
+   * A demand for a log's entry that expired and that nobody answered since: the block under which that was proven, and the last
+   * block of the time to answer.
+   */
+  withheld(logId: Uint8Array, index: bigint): Promise<Withheld | undefined>
   /** Where to look, by the chain's events from a block on. Nothing of it is shown: what matters is proven or signed elsewhere. */
   hints(logId: Uint8Array, fromBlock: bigint): Promise<Hints>
 }
+
+/** An entry that was demanded and shown to nobody. */
+export type Withheld = { readonly block: bigint; readonly lastBlock: bigint }
 
 /** A key as it stands in NodeRegistry. */
 export type Registration = { readonly nodeId: Uint8Array; readonly keyEpoch: number; readonly role: number }
@@ -116,6 +125,16 @@ export function overRpc(crypto: Crypto, rpc: Rpc.Rpc, anchors: Contracts): Chain
       if (stake === undefined) return undefined
       const [word] = (await words(stake.faultCourt, [Layout.observedSlot(crypto, logId, block)])).words
       return word === undefined ? undefined : Records.uint64(word) - 1n
+    },
+    async withheld(logId, index) {
+      if (stake === undefined) return undefined
+      const { caseId } = CaseCalls.entryCase(crypto, logId, index)
+      const found = await words(stake.faultCases, [Layout.caseSlot(crypto, caseId)])
+      const record = found.words[0] && Records.caseRecord(found.words[0])
+      if (record?.state !== 'expired') return undefined
+      const [windows] = (await words(stake.faultCourt, [Layout.courtWindowsSlot()])).words
+      if (windows === undefined) return undefined
+      return { block: found.block, lastBlock: record.openedAtBlock + Records.courtWindows(windows).answerBlocks }
     },
     hints: (logId, fromBlock) => hintsOf(crypto, rpc, anchors, logId, fromBlock),
   }

@@ -62,6 +62,12 @@ export async function observed(crypto: Crypto, court: Court, logId: Hash, block:
   return sizePlusOne === 0n ? undefined : sizePlusOne - 1n
 }
 
+/** Whether the final state has a case (id of 32 bytes) as answered, so every later one has it. Throws as `recorded`. */
+export async function isAnswered(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
+  const words = await read(crypto, court, court.contracts.faultCases, [Layout.caseSlot(crypto, caseId)], 'finalized')
+  return words !== undefined && unpack(words[0], [160, 40, 8])[2] === 2n
+}
+
 /** Whether the final state has no case of that id (32 bytes). Throws as `recorded`. */
 export async function hasNoCase(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
   const words = await read(crypto, court, court.contracts.faultCases, [Layout.caseSlot(crypto, caseId)], 'finalized')

@@ -17,7 +17,10 @@ export type Known = { readonly anchored: Fault.Anchored; readonly terms: Fault.P
 /** Nothing known: what a fault shows then it shows by itself. */
 export const nothing: Known = Object.freeze({
   anchored: () => undefined,
-  terms: Object.freeze({ pledgeBlocks: () => undefined, graceBlocks: undefined, seen: () => undefined }),
+  terms: Object.freeze({
+    ...{ pledgeBlocks: () => undefined, graceBlocks: undefined },
+    ...{ seen: () => undefined, withheld: () => undefined },
+  }),
 })
 
 /** What a fault says of the chain, taken as said: what it does not show even so, its own bytes refute. */
@@ -31,7 +34,10 @@ export function asSaid({ evidence }: Fault.Fault): Known {
         : []
   return {
     anchored: (_, size) => states.find((state) => state.size === size)?.root,
-    terms: { pledgeBlocks: () => 0n, graceBlocks: 0n, seen: () => ({ block: 2n ** 64n, size: 0n }) },
+    terms: {
+      ...{ pledgeBlocks: () => 0n, graceBlocks: 0n, seen: () => ({ block: 2n ** 64n, size: 0n }) },
+      withheld: () => ({ block: 2n ** 64n, lastBlock: 0n }),
+    },
   }
 }
 
@@ -50,6 +56,7 @@ export function all(known: readonly Known[]): Known {
       pledgeBlocks: (logId) => first(({ terms }) => terms.pledgeBlocks(logId)),
       graceBlocks: first(({ terms }) => terms.graceBlocks),
       seen: (logId, how, at) => first(({ terms }) => terms.seen(logId, how, at)),
+      withheld: (logId, index) => first(({ terms }) => terms.withheld(logId, index)),
     },
   }
 }
@@ -153,7 +160,9 @@ async function termsOf(crypto: Crypto, chain: ChainAccess, evidence: Fault.F4): 
   const { logId } = pledge
   const record = await logOf(crypto, chain, { ...pledge, publicKey: evidence.publicKey })
   if (record === undefined) return undefined
-  const seen = await seenAt(chain, logId, evidence.how, evidence.at)
+  const { leafIndex } = pledge
+  const seen = evidence.how === 3 ? undefined : await seenAt(chain, logId, evidence.how, evidence.at)
+  const withheld = evidence.how === 3 ? await chain.withheld(logId, leafIndex) : undefined
   const graceBlocks = evidence.missing ? (await chain.courtTerms())?.graceBlocks : undefined
   return {
     ...nothing,
@@ -161,6 +170,7 @@ async function termsOf(crypto: Crypto, chain: ChainAccess, evidence: Fault.F4): 
       pledgeBlocks: (id) => (Bytes.equal(id, logId) ? record.pledgeBlocks : undefined),
       graceBlocks,
       seen: (id, how, at) => (Bytes.equal(id, logId) && how === evidence.how && at === evidence.at ? seen : undefined),
+      withheld: (id, index) => (Bytes.equal(id, logId) && index === leafIndex ? withheld : undefined),
     },
   }
 }

@@ -6,6 +6,7 @@
  * would refuse is never committed, nor what takes nothing. Of many files that show one fault one is filed. That a fault is on
  * record is believed by a state proof, and for good only under a final block.
  */
+import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as CourtCalls from '../chain/CourtCalls.ts'
 import * as FaultCalls from '../chain/FaultCalls.ts'
 import * as Rpc from '../chain/Rpc.ts'
@@ -59,7 +60,7 @@ export type Report = { readonly faults: readonly Progress[] }
 /** Refusals by the bytes of a file: they stay what they are whatever the chain does. */
 const lasting: ReadonlySet<string> = new Set([
   ...['MalformedHead', 'ForeignHead', 'SameHead', 'FieldsDiffer', 'LinkCorrect', 'LeafEqual', 'MalformedEntry'],
-  ...['OtherReceipt', 'EntryCorrect', 'BadSignature', 'NotContradictory', 'Kept'],
+  ...['OtherReceipt', 'EntryCorrect', 'BadSignature', 'NotContradictory', 'Kept', 'NotWithheld'],
 ])
 // A step leads to at most all others, and back once after a reorganisation.
 const mostSteps = 12
@@ -377,8 +378,8 @@ async function again(context: Context, one: Known, state: FilingState): Promise<
 
 async function refuse(context: Context, id: string, one: Known, errorName: string | undefined): Promise<Step> {
   const reason = errorName ?? 'reverted'
-  const isFinal =
-    lasting.has(reason) && !(await holds(context, id)) && (reason !== 'Kept' || (await isKept(context, id)))
+  const restsOnChain = reason === 'Kept' || reason === 'NotWithheld'
+  const isFinal = lasting.has(reason) && !(await holds(context, id)) && (!restsOnChain || (await isKept(context, id)))
   const state: FilingState = { stage: 'refused', faultId: one.faultId, ...nothingToSend, reason, isFinal }
   return isFinal ? { state } : { state, waits: 'court' }
 }
@@ -412,6 +413,8 @@ async function isKept({ court, crypto, faults }: Context, id: string): Promise<b
   const { pledge, how, at } = fault.evidence
   const { logId, leafIndex } = Pledge.parse(pledge)
   if (how === 0) return CourtProofs.isCovered(crypto, court, logId, leafIndex)
+  // Shown after all. A case that has not expired yet may still.
+  if (how === 3) return CourtProofs.isAnswered(crypto, court, CaseCalls.entryCase(crypto, logId, leafIndex).caseId)
   // A step is named by its size.
   const size = how === 1 ? at : await CourtProofs.observed(crypto, court, logId, at)
   return size !== undefined && size > leafIndex

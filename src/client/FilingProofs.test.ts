@@ -1,6 +1,7 @@
 /** What a reporter believes of its court, and what it pays for: records by proofs only, no coin for a fault that takes nothing. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Sender from '../chain/Sender.ts'
 import { createP256Signer } from '../crypto/noble.ts'
@@ -194,7 +195,7 @@ describe('a pledge that is kept', () => {
     ['anchorLog', Layout.logHeadSlots(crypto, logId)[0], Bytes.u256(size)],
     ['faultCourt', Layout.observedSlot(crypto, logId, 40n), Bytes.u256(size + 1n)],
   ]
-  async function pledged(how: 0 | 1 | 2, at: bigint): Promise<Uint8Array> {
+  async function pledged(how: 0 | 1 | 2 | 3, at: bigint): Promise<Uint8Array> {
     const pledge = {
       ...{ chainId: 7n, anchorLog: contracts.anchorLog.address, logId, leafHash: filled(32, 3), leafIndex: 4n },
       ...{ issuedAtBlock: 1n, issuedAtBlockHash: filled(32, 2) },
@@ -203,7 +204,7 @@ describe('a pledge that is kept', () => {
     const signature = await Cose.sign(crypto, signer, 'pledge', crypto.sha256(bytes))
     return Fault.serialize({
       class: 4,
-      evidence: { pledge: bytes, signature, publicKey: signer.publicKey, missing: false, how, at },
+      evidence: { pledge: bytes, signature, publicKey: signer.publicKey, missing: how === 3, how, at },
     })
   }
   const says = {
@@ -230,6 +231,24 @@ describe('a pledge that is kept', () => {
       world.finalized = words(5n)
       assert.deepEqual(await advance(), { stage: 'refused', reason: 'Kept', waits: undefined, isOpen: false })
     }
+  })
+
+  test('an entry that was shown after all is withheld no more, once that is final', async () => {
+    const slot = Layout.caseSlot(crypto, CaseCalls.entryCase(crypto, logId, 4n).caseId)
+    const state = (value: bigint): Words => [['faultCases', slot, packed([own, 160], [9n, 40], [value, 8])]]
+    const { world, advance } = await scene({ trial: refusing('NotWithheld'), says }, await pledged(3, 0n))
+    for (const [latest, finalized] of [
+      [[], []],
+      [state(2n), state(1n)],
+      [state(2n), state(3n)],
+    ] as const) {
+      world.latest = latest
+      world.finalized = finalized
+      const waiting = { stage: 'refused', reason: 'NotWithheld', waits: 'court', isOpen: true }
+      assert.deepEqual(await advance(), waiting)
+    }
+    world.finalized = state(2n)
+    assert.deepEqual(await advance(), { stage: 'refused', reason: 'NotWithheld', waits: undefined, isOpen: false })
   })
 
   test('a step is what it is: its size is in the file', async () => {

@@ -219,6 +219,8 @@ export function create(parts: Parts): Watching {
         if (log.head.block > issuedAtBlock + log.record.pledgeBlocks) await forget(name)
       }
       await demand(log, name, promised, outcome.state === 'withheld')
+      if (outcome.state === 'withheld')
+        await suspicions.add(await Audit.neverShown({ chain: at }, log, promised, memory))
       isAsked ||= outcome.state === 'withheld'
     }
     await neighbours(

@@ -26,12 +26,12 @@ const deadline = 700n
 const graceBlocks = 50n
 const domain = { chainId: World.chainId, registry: World.registry }
 
-describe('a log that does not keep its pledge in time (F4)', () => {
-  const lateness = async (faults: Parameters<typeof filesOf>[0]) =>
-    (await filesOf(faults)).map((one) =>
-      one.class === 4 ? `${one.evidence.missing ? 'missing' : 'late'} ${one.evidence.how}` : one.class,
-    )
+const lateness = async (faults: Parameters<typeof filesOf>[0]) =>
+  (await filesOf(faults)).map((one) =>
+    one.class === 4 ? `${one.evidence.missing ? 'missing' : 'late'} ${one.evidence.how}` : one.class,
+  )
 
+describe('a log that does not keep its pledge in time (F4)', () => {
   /** A client's watching whose observations are counted; the fake court writes down what it covers. */
   function counting(store = memoryWatchStore(), faults = memoryFaultStore()) {
     const { client } = start({ watch: store, faults })
@@ -210,6 +210,53 @@ async function followed(parts: Partial<Watching.Parts> = {}, calls = 1) {
   })
   return { watching, faults, store }
 }
+
+describe('a log that covers the place of my entry and shows nobody what stands there (F4)', () => {
+  /** What is found at heights, of an entry that is not shown; `lastBlock` of the case about it, undefined: none has expired. */
+  async function found(lastBlock: bigint | undefined, heights: readonly bigint[]) {
+    const { watching, faults, store } = await followed()
+    gateway.anchored = undefined
+    gateway.hidden.add('tiles')
+    if (lastBlock !== undefined) gateway.withheld.set(1n, lastBlock)
+    const all: unknown[] = []
+    for (const height of heights) {
+      gateway.height = height
+      await watching.round()
+      all.push(await lateness(faults))
+    }
+    return { all, watching, faults, store }
+  }
+
+  test('is taken for missing when deadline and grace are over and the demand has expired', async () => {
+    const { all, watching, faults, store } = await found(400n, [deadline + graceBlocks, deadline + graceBlocks + 1n])
+    assert.deepEqual(all, [[], ['missing 3']])
+    const [id = ''] = await faults.list()
+    // Followed until that is on record.
+    assert.deepEqual((await watching.round()).closed, [])
+    const nothing = { salt: new Uint8Array(0), callData: new Uint8Array(0), reporter: new Uint8Array(20) }
+    const filing = { stage: 'recorded', faultId: new Uint8Array(32), ...nothing } as const
+    await faults.saveFiling(id, filing)
+    assert.deepEqual((await watching.round()).closed, [])
+    await faults.saveFiling(id, { ...filing, isFinal: true })
+    assert.equal((await watching.round()).closed.length, 1)
+    assert.deepEqual(await store.list('promises'), [])
+  })
+
+  test('has the grace once more after the demand', async () => {
+    const over = deadline + 300n + graceBlocks
+    const { all } = await found(deadline + 300n, [over, over + 1n])
+    assert.deepEqual(all, [[], ['missing 3']])
+  })
+
+  test('is not accused without a demand that expired, nor once it has shown the entry', async () => {
+    const { all, watching, faults } = await found(undefined, [deadline + 1_000n])
+    assert.deepEqual(all, [[]])
+    gateway.hidden.clear()
+    gateway.withheld.set(1n, 400n)
+    await watching.round()
+    assert.deepEqual(await lateness(faults), [])
+  })
+})
 
 describe('what is not given is demanded', () => {
   function demandsOf(asked: string[]): Demanding.Demands {

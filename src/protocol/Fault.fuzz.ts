@@ -14,12 +14,15 @@ import * as Fault from './Fault.ts'
 
 const numRuns = Number(process.env.ASSAY_FUZZ_RUNS ?? 90)
 
+type Terms = Readonly<Record<'pledgeBlocks' | 'graceBlocks' | 'block' | 'size', string>> & {
+  readonly lastBlock?: string
+}
 type Vector = {
   readonly name: string
   readonly input: string
   readonly class?: number
   readonly anchored?: { readonly logId: string; readonly size: string; readonly root: string } | null
-  readonly terms?: { readonly [name in 'pledgeBlocks' | 'graceBlocks' | 'block' | 'size']: string } | null
+  readonly terms?: Terms | null
   readonly mustFail?: string
 }
 
@@ -50,6 +53,10 @@ async function judge(bytes: Uint8Array, vector: Vector): Promise<Fault.Finding |
           terms && own.class === 4 && how === own.evidence.how && at === own.evidence.at
             ? { block: BigInt(terms.block), size: BigInt(terms.size) }
             : undefined,
+        withheld: () =>
+          terms?.lastBlock === undefined
+            ? undefined
+            : { block: BigInt(terms.block), lastBlock: BigInt(terms.lastBlock) },
       },
     )
   } catch (error) {

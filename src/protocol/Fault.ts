@@ -65,7 +65,7 @@ const f4Shape = record({
   signature: field(2, bytes(64)),
   publicKey: field(3, bytes(64)),
   missing: field(4, Shape.boolean),
-  how: field(5, Shape.oneOf(0, 1, 2)),
+  how: field(5, Shape.oneOf(0, 1, 2, 3)),
   at: field(6, u64),
 })
 const f5Shape = record({
@@ -97,7 +97,10 @@ export type State = Shape.TypeOf<typeof stateShape>
 export type F2 = Shape.TypeOf<typeof f2Shape>
 /** A pledge, and another leaf at its index. */
 export type F3 = Shape.TypeOf<typeof f3Shape>
-/** A pledge, and where the log's size was seen: `how` 0 now, 1 in the step of size `at`, 2 as written down in block `at`. */
+/**
+ * A pledge, and where the log's size was seen: `how` 0 now, 1 in the step of size `at`, 2 as written down in block `at`; or 3, of a
+ * missing one, that it is covered and that nobody was shown what stands there although it was demanded.
+ */
 export type F4 = Shape.TypeOf<typeof f4Shape>
 /** A log entry that is not the entry of the head whose hash it carries. */
 export type F5 = Shape.TypeOf<typeof f5Shape>
@@ -243,12 +246,15 @@ const noTerms: FaultOfLog.PledgeTerms = {
   pledgeBlocks: () => undefined,
   graceBlocks: undefined,
   seen: () => undefined,
+  withheld: () => undefined,
 }
 
 /** What keys depend on: every byte of a file is read by its judge, or there is no such file. */
 function assertForm(fault: Fault): void {
-  if (fault.class === 4 && fault.evidence.how === 0 && fault.evidence.at !== 0n) {
-    throw new Shape.MismatchError('.2.6', '0 expected')
+  if (fault.class === 4) {
+    const { missing, how, at } = fault.evidence
+    if ((how === 0 || how === 3) && at !== 0n) throw new Shape.MismatchError('.2.6', '0 expected')
+    if (how === 3 && !missing) throw new Shape.MismatchError('.2.4', 'true expected')
   }
   if (fault.class !== 2 && fault.class !== 6) return
   const { stateA, stateB, index } = fault.evidence

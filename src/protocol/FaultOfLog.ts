@@ -26,6 +26,11 @@ export type PledgeTerms = {
   readonly graceBlocks: bigint | undefined
   /** Block and head size that `how` and `at` name: `at` is 0, the step's size, or the block's number. */
   readonly seen: (logId: Hash, how: How, at: bigint) => { readonly block: bigint; readonly size: bigint } | undefined
+  /**
+   * Of an entry that was demanded (class 17) and that nobody has shown: a block as of which its case had expired, and the last
+   * block of the time to answer. Undefined where there is no such case, or it was answered, be it late.
+   */
+  readonly withheld: (logId: Hash, index: bigint) => { readonly block: bigint; readonly lastBlock: bigint } | undefined
 }
 
 /** Whom a statement of a log or about one was made for. */
@@ -108,7 +113,8 @@ export async function judgeF3(crypto: Crypto, evidence: F3, anchored: Anchored):
 }
 
 /**
- * Shows that a log had not anchored a pledged leaf in a block after the deadline (late) or after deadline and grace (missing).
+ * Shows that a log had not anchored a pledged leaf in a block after the deadline (late) or after deadline and grace (missing), or
+ * that it covers the leaf and has shown nobody what stands there, with the grace after the case about it as well (missing).
  *
  * Throws: `Fault.FaultRefusedError`.
  */
@@ -118,17 +124,21 @@ export async function judgeF4(crypto: Crypto, evidence: F4, terms: PledgeTerms):
   const { keyId } = await assertPledgeSigned(crypto, evidence)
   const { chainId, anchorLog, logId, leafIndex, issuedAtBlock } = pledge
   const pledgeBlocks = terms.pledgeBlocks(logId)
-  const seen = terms.seen(logId, how, at)
+  const withheld = how === 3 && missing && at === 0n ? terms.withheld(logId, leafIndex) : undefined
+  const seen = how === 3 ? withheld && { block: withheld.block, size: leafIndex } : terms.seen(logId, how, at)
   const grace = missing ? terms.graceBlocks : 0n
   if (pledgeBlocks === undefined || seen === undefined || grace === undefined) {
     throw new Refusal.FaultRefusedError('not-seen')
   }
   if (seen.size > leafIndex) throw new Refusal.FaultRefusedError('kept')
   const deadline = issuedAtBlock + pledgeBlocks
-  if (seen.block <= deadline + grace) throw new Refusal.FaultRefusedError('not-due')
+  const from = withheld !== undefined && withheld.lastBlock > deadline ? withheld.lastBlock : deadline
+  if (seen.block <= from + grace) throw new Refusal.FaultRefusedError('not-due')
   const facts = [
     `${missing ? 'Missing' : 'Late'}: index ${leafIndex}, deadline ${deadline}`,
-    `Block ${seen.block}: size ${seen.size}`,
+    withheld === undefined
+      ? `Block ${seen.block}: size ${seen.size}`
+      : `Block ${seen.block}: covered, demanded until block ${withheld.lastBlock}, and shown to nobody`,
   ]
   return { class: 4, keyId, chainId, anchorLog, logId, missing, deadline, facts }
 }

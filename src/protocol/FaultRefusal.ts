@@ -69,9 +69,9 @@ const refusals: { readonly [code in FaultRefusedErrorCode]: string } = {
   'bad-signature': 'a signature does not hold under the key',
   'not-included': 'the inclusion proof does not hold',
   'not-anchored': 'the log is not known to have anchored this size and root',
-  'not-seen': "nothing is known of the log's size in the block that is named",
+  'not-seen': "nothing is known of the log's size in the block that is named, or of a demand that expired",
   kept: 'the log covered the pledged index in that block',
-  'not-due': 'that block is not after the deadline',
+  'not-due': 'that block is not after the deadline, or the grace after the demand',
 }
 
 /** A fault file shows no fault. */

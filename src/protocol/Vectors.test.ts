@@ -246,6 +246,8 @@ each('fault', async (item) => {
     pledgeBlocks: () => (terms === null ? undefined : BigInt(terms.pledgeBlocks)),
     graceBlocks: terms === null ? undefined : BigInt(terms.graceBlocks),
     seen: () => (terms === null ? undefined : { block: BigInt(terms.block), size: BigInt(terms.size) }),
+    withheld: () =>
+      terms?.lastBlock === undefined ? undefined : { block: BigInt(terms.block), lastBlock: BigInt(terms.lastBlock) },
   }
   const finding = await Fault.judge(crypto, fault, anchored, known)
   assert.equal(toHex(finding.class === 5 ? finding.logId : finding.keyId), item.accused)

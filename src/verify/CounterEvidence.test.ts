@@ -124,6 +124,7 @@ describe('F4', () => {
     assert.deepEqual(await faultsOf(world, await late({ issuedAtBlock: 0n }, { missing: true })), [])
     assert.deepEqual(await faultsOf(world, await late({}, { how: 2, at: 105n })), [])
     assert.deepEqual(await faultsOf(world, await late({}, { how: 0, at: 0n })), [])
+    assert.deepEqual(await faultsOf(world, await late({}, { missing: true, how: 3, at: 0n })), [])
     assert.deepEqual(await faultsOf(world, await late({}, { at: 6n })), [])
   })
 
@@ -135,6 +136,7 @@ describe('F4', () => {
       pledgeBlocks: (id) => (Bytes.equal(id, logId) ? 10n : undefined),
       graceBlocks: 50n,
       seen: (_, how, at) => (how === 2 && at === 105n ? { block: 105n, size: 7n } : undefined),
+      withheld: () => undefined,
     }
     const anchored = () => undefined
     for (const bundle of [world.bytes, cut]) {
@@ -147,6 +149,10 @@ describe('F4', () => {
       ])
         assert.deepEqual(await faultsOf(world, missing, { bundle, known: { anchored, terms: wrong } }), [])
     }
+    const never = await late({ issuedAtBlock: 0n }, { missing: true, how: 3, at: 0n })
+    const shown = { ...terms, withheld: () => ({ block: 105n, lastBlock: 54n }) }
+    assert.deepEqual(await faultsOf(world, never, { known: { anchored, terms: shown } }), ['F4'])
+    assert.deepEqual(await faultsOf(world, never, { known: { anchored, terms } }), [])
     const without = { ...terms, pledgeBlocks: () => undefined }
     assert.deepEqual(await faultsOf(world, missing, { bundle: cut, known: { anchored, terms: without } }), [])
   })

@@ -124,6 +124,7 @@ function together(own: Known, known: Known | undefined): Known {
       pledgeBlocks: (logId) => own.terms.pledgeBlocks(logId) ?? known.terms.pledgeBlocks(logId),
       graceBlocks: known.terms.graceBlocks,
       seen: (logId, how, at) => own.terms.seen(logId, how, at) ?? known.terms.seen(logId, how, at),
+      withheld: known.terms.withheld,
     },
   }
 }
@@ -140,5 +141,6 @@ function termsIn(step: AnchoredStep | undefined): Fault.PledgeTerms {
     graceBlocks: undefined,
     seen: (logId, how, at) =>
       step !== undefined && how === 1 && at === step.size && Bytes.equal(logId, step.logId) ? step : undefined,
+    withheld: () => undefined,
   }
 }

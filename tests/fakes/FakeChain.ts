@@ -31,6 +31,8 @@ export type Seen = {
   height: bigint
   /** Sizes of the log's head that the court wrote down, by block. */
   readonly observed: Map<bigint, bigint>
+  /** Last blocks of the cases of the log's entries that expired unanswered, by index. */
+  readonly withheld: Map<bigint, bigint>
   readonly hints: {
     anchored: bigint[]
     observed: bigint[]
@@ -82,6 +84,10 @@ export function createChain(seen: () => Seen, anchoredLeaves: () => readonly Uin
     },
     async observed(id, block) {
       return Bytes.equal(id, logId) ? seen().observed.get(block) : undefined
+    },
+    async withheld(id, index) {
+      const lastBlock = Bytes.equal(id, logId) ? seen().withheld.get(index) : undefined
+      return lastBlock === undefined ? undefined : { block: seen().height, lastBlock }
     },
     async hints() {
       return seen().hints

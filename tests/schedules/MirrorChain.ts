@@ -131,6 +131,10 @@ export async function create(key: Cose.Signer): Promise<MirrorChain> {
       seen()
       return undefined
     },
+    async withheld() {
+      seen()
+      return undefined
+    },
     async hints(id, fromBlock) {
       const { state } = seen()
       const steps = isLog(id) ? [...state.steps] : []

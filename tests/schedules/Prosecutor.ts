@@ -164,7 +164,7 @@ export function create(
     const evidence = { pledge: words, signature, publicKey, missing, how: 0 as const, at: 0n }
     const seen = () => ({ block: block.number, size: log.size })
     await Fault.judge(plain, { class: 4, evidence }, ofNothing, {
-      ...{ pledgeBlocks: () => log.pledgeBlocks, graceBlocks, seen },
+      ...{ pledgeBlocks: () => log.pledgeBlocks, graceBlocks, seen, withheld: () => undefined },
     })
     const { leafIndex, issuedAtBlock } = one.pledge
     const detail = `index ${leafIndex}, issued at ${issuedAtBlock}; block ${block.number}, size ${log.size}`

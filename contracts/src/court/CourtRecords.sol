@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { Timelocked } from "../Timelocked.sol";
 import { IAnchorLog } from "../interfaces/IAnchorLog.sol";
+import { IFaultCases } from "../interfaces/IFaultCases.sol";
 import { IFaultCourt } from "../interfaces/IFaultCourt.sol";
 import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
 import { IStakeManager } from "../interfaces/IStakeManager.sol";
@@ -23,6 +24,10 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
     uint8 internal constant WITHHELD_ENTRY = 17;
     uint8 internal constant WITHHELD_OPENING = 18;
     uint8 internal constant MISSING_PLEDGE = 104;
+
+    /// @dev `how` of a pledge whose leaf the log covers and shows nobody.
+    uint8 internal constant SEEN_NEVER = 3;
+    uint8 private constant CASE_EXPIRED = 3;
 
     /// @dev Longest wait from a commitment to its filing: a day of 12-second blocks.
     uint32 private constant MAX_REVEAL_BLOCKS = 7_200;
@@ -305,6 +310,16 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
         return (seenAt, sizePlusOne - 1);
     }
 
+    /// @dev The log covers the index, or there were no such case; it was asked for what stands there, and nobody has shown
+    /// it. The case is asked, not its record here: a late answer changes the case and leaves the record.
+    /// @return lastBlock of the time to answer
+    function _requireWithheld(bytes32 logId, uint64 index) internal view returns (uint256 lastBlock) {
+        bytes32 caseId = faultIdOf(WITHHELD_ENTRY, logId, 0, bytes32(uint256(index)));
+        IFaultCases.Case memory record = IFaultCases(_cases).getCase(caseId);
+        if (record.state != CASE_EXPIRED) revert NotWithheld(logId, index);
+        return uint256(record.openedAtBlock) + _answerBlocks;
+    }
+
     function _setPenalties(Penalties memory p) private {
         uint8[12] memory list = [
             p.twoHeads,
@@ -334,6 +349,9 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
     function _setWindows(Windows memory w) private {
         bool isZero = w.graceBlocks == 0 || w.openWindowBlocks == 0 || w.answerBlocks == 0 || w.evidenceBlocks == 0;
         if (isZero || w.revealBlocks == 0 || w.revealBlocks > MAX_REVEAL_BLOCKS) revert InvalidParameter();
+        // A pledge that is covered in the last block of its grace, and never shown, has a second grace after its case:
+        // what stake has to outlast for that must not be longer than for a demanded opening.
+        if (w.openWindowBlocks < w.graceBlocks) revert InvalidParameter();
         // Who commits within the time for evidence must be able to file within it.
         if (w.revealBlocks >= w.evidenceBlocks || w.bondFloorGwei > MAX_BOND_FLOOR_GWEI) revert InvalidParameter();
         (_graceBlocks, _openWindowBlocks, _answerBlocks) = (w.graceBlocks, w.openWindowBlocks, w.answerBlocks);

@@ -98,7 +98,8 @@ interface IFaultCases is IFaultEvidence {
     /// @notice F17: demands the entry at an index that the log has anchored.
     function challengeEntry(bytes32 logId, uint64 index) external payable;
 
-    /// @notice Answers a challenged entry. Anybody may; the log's operator is paid.
+    /// @notice Answers a challenged entry. Anybody may; the log's operator is paid. Of an expired case too, which pays
+    /// nobody and leaves its fault on record: the entry is no longer withheld, so its pledge is not missing.
     function answerEntry(Inclusion calldata place, bytes calldata entry, SignedHead calldata head) external;
 
     /// @notice F18: demands slot 1, 6, 7, 8, 12 or 13 of a receipt first anchored within the window.

@@ -112,7 +112,8 @@ interface IFaultCourt is IFaultEvidence {
 
     /// @notice F4: a pledge that is late or missing.
     /// @param missing whether the grace has passed as well
-    /// @param how 0 the head now, 1 the anchored step of size `seenAt`, 2 the head observed in block `seenAt`
+    /// @param how 0 the head now, 1 the anchored step of size `seenAt`, 2 the head observed in block `seenAt`, 3 (missing
+    /// only, `seenAt` 0) covered, but an F17 case about it has expired: the log shows nobody what stands there
     function fileUnkeptPledge(Pledge calldata pledge, bool missing, uint8 how, uint64 seenAt, bytes32 salt) external;
 
     /// @notice F5: an anchored entry that is not the entry of the head whose hash it carries.

@@ -89,9 +89,12 @@ interface IFaultEvidence {
     error NotIncluded();
     /// @notice Thrown when nobody observed the log in that block, or `how` is unknown.
     error NotObserved(bytes32 logId, uint64 seenAt);
+    /// @notice Thrown when no case about the pledged entry has expired, or lateness or a block is named beside it.
+    error NotWithheld(bytes32 logId, uint64 index);
     /// @notice Thrown when the log covered the pledged index in the block that is named.
     error Kept(uint64 leafIndex, uint64 size);
-    /// @notice Thrown when the block that is named is not after the deadline (with grace, for missing).
+    /// @notice Thrown when the block that is named is not after the deadline (with grace, for missing; of the pledge or of
+    /// the case, whichever is later).
     error NotDue(uint256 blockNumber, uint256 deadline);
     /// @notice Thrown when the entry carries the hash of another receipt.
     error OtherReceipt();

@@ -98,8 +98,11 @@ function needsOf(fault: Fault.Fault): string | undefined {
       const open = [fault.evidence.stateA, fault.evidence.stateB].find(({ signature }) => signature === undefined)
       return open === undefined ? undefined : `the log has anchored ${Bytes.toHex(open.root)} at size ${open.size}`
     }
-    case 4:
-      return `the log had not covered index ${Pledge.parse(fault.evidence.pledge).leafIndex} after its deadline`
+    case 4: {
+      const { leafIndex } = Pledge.parse(fault.evidence.pledge)
+      if (fault.evidence.how === 3) return `nobody was shown the entry at index ${leafIndex} although it was demanded`
+      return `the log had not covered index ${leafIndex} after its deadline`
+    }
     default:
       return undefined
   }

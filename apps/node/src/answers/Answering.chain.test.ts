@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Rpc } from 'assay/chain'
+import { ContractCall, FaultCasesContract, Rpc } from 'assay/chain'
 import { Bytes, Slot } from 'assay/protocol'
 import type { StoredReceipt } from '../receipts/ReceiptStore.ts'
 import { until } from '../settle/scene.ts'
@@ -197,6 +197,24 @@ test('the place is found by the events of the contract when the log knows no anc
   await answered(scene.entryCase(3n))
   await answered(scene.slotCase(at(0), slots.proof))
   await service.stop()
+})
+
+test('an entry whose case was opened and expired while the daemon was away is shown all the same', async () => {
+  await scene.addReceipt()
+  await scene.anchor()
+  const one = scene.entryCase(BigInt(scene.entries.length - 1))
+  const before = scene.start()
+  await until('a ledger', () => (before.open().length === 0 ? true : undefined))
+  await before.stop()
+  assert.ok(await scene.challengeEntry(BigInt(scene.entries.length - 1)))
+  await scene.mine(301n)
+  const args = [17, Bytes.to0x(one.subject), 0, Bytes.to0x(one.incident)] as const
+  const data = ContractCall.encode({ abi: FaultCasesContract.abi, functionName: 'expireCase', args })
+  await scene.sender.send({ to: scene.contracts.faultCases, data })
+  assert.equal(await scene.stateOf(one), 'expired')
+  const again = scene.start()
+  await answered(one)
+  await again.stop()
 })
 
 test('where the windows are short, openings are kept for a day of blocks', () => {

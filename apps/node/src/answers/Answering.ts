@@ -4,7 +4,8 @@
  *
  * Round by round: the contract's count of open cases is compared with the cases known here; if there are more, events are
  * read, forward from where the last round stopped and then backward. Every open case is answered; a failed attempt is
- * made again with a bounded back-off. Nothing that is opened stands in an event or a file of this service.
+ * made again with a bounded back-off. An entry whose case has expired is shown all the same: until somebody does, its pledge
+ * counts as missing. Nothing that is opened stands in an event or a file of this service.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ContractCall, FaultCasesContract, type Rpc, type Sender } from 'assay/chain'
@@ -80,6 +81,12 @@ export function startAnswering(options: {
   /** Blocks at and above were looked at in looking back; undefined while the count fits. */
   let lookedDownTo: bigint | undefined
   const open = new Map<string, CasesView.Case>()
+  /** Entries whose cases have expired and that nobody has shown yet. */
+  const late = new Map<string, CasesView.Case>()
+  /** Of those, what is not held here. */
+  const lost = new Set<string>()
+  /** What happened while this service was away was read: a case may have been opened and expired meanwhile. */
+  let isCaughtUp = false
   const attempts = new Map<string, { failures: number; notBeforeMs: number }>()
   let isCredited = true
   let sweptAtMs = Number.NEGATIVE_INFINITY
@@ -106,10 +113,15 @@ export function startAnswering(options: {
         continue
       }
       if (open.delete(name)) onEvent({ kind: 'settled', case: one })
-      attempts.delete(name)
+      const isLate = state === 'expired' && one.class === 17 && !lost.has(name)
+      if (isLate) late.set(name, one)
+      else {
+        late.delete(name)
+        attempts.delete(name)
+      }
       // An answer can be taken back with its block, and so can the opening.
       const final = state === 'none' ? undefined : (await view.stateOf(one.caseId, 'finalized')).state
-      const isOver = final === 'answered' || final === 'expired'
+      const isOver = final === 'answered' || (final === 'expired' && !isLate)
       const isGone = state === 'none' && newest > one.openedAtBlock + reorganisedBlocks
       if (!isOver && !isGone) kept.push(one)
     }
@@ -122,7 +134,7 @@ export function startAnswering(options: {
     await review(newest)
     const counts = await Promise.all(subjects.map(view.count))
     const count = counts.reduce((sum, one) => sum + one, 0)
-    if (count > open.size && !isNew) {
+    if ((count > open.size || !isCaughtUp) && !isNew) {
       const from = ledger.scannedTo > reorganisedBlocks ? ledger.scannedTo - reorganisedBlocks : 0n
       for (let start = from; start <= newest; start += CasesView.maxRange) {
         const end = start + CasesView.maxRange - 1n
@@ -134,6 +146,7 @@ export function startAnswering(options: {
     if (count > open.size) await lookBack(newest, count)
     else lookedDownTo = undefined
     isNew = false
+    isCaughtUp = true
     if (ledger.scannedTo < newest) ledger = { ...ledger, scannedTo: newest }
   }
 
@@ -173,6 +186,7 @@ export function startAnswering(options: {
       attempts.delete(name)
       onEvent({ kind: 'answered', case: one, answer: kind })
     } catch (error) {
+      if (late.has(name) && error instanceof Answer.UnknownSubjectError) lost.add(name)
       const failures = attempt.failures + 1
       attempts.set(name, { failures, notBeforeMs: performance.now() + backOff(failures) })
       onEvent({ kind: 'unanswered', case: one, code: codeOf(error) })
@@ -205,7 +219,7 @@ export function startAnswering(options: {
     remember()
     // The one that ends first comes first.
     const due = [...open.values()].sort((a, b) => (a.openedAtBlock < b.openedAtBlock ? -1 : 1))
-    for (const one of due) {
+    for (const one of [...due, ...late.values()]) {
       if (stopping.signal.aborted) return
       await answerOne(one)
     }
