@@ -28,6 +28,7 @@ export type AnvilChain = {
   /** Without anything in between. */
   readonly rpc: () => Rpc.Rpc
   readonly book: () => AddressBook
+  readonly blockNumber: () => Promise<bigint>
   /** Looks at logs: tells the prosecutor. */
   readonly look: (logIds: readonly Uint8Array[]) => Promise<void>
   readonly ledger: {
@@ -99,7 +100,7 @@ export async function start(home: string): Promise<AnvilChain> {
   }
 
   return {
-    ...{ chainId, proxy, rpc: () => rpc, book: () => book },
+    ...{ chainId, proxy, rpc: () => rpc, book: () => book, blockNumber },
     async look(logIds) {
       const logs = new Map<string, LogState>()
       for (const logId of logIds) {

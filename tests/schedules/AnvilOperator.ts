@@ -1,12 +1,15 @@
 /**
  * AnvilOperator.ts - an honest operator on a real chain: node, two logs, mirrors and witness with the daemon's own parts for the chain
- * (view, sender, registrations, anchoring), overheard by the prosecutor.
+ * (view, sender, registrations, anchoring, answers to cases), overheard by the prosecutor.
  */
 import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { Rpc } from 'assay/chain'
 import type { Cose } from 'assay/protocol'
-import { Bytes } from 'assay/protocol'
+import { Bytes, Claims, Slot } from 'assay/protocol'
+import { startAnswering } from '../../apps/node/src/answers/Answering.ts'
+import * as Archive from '../../apps/node/src/answers/Archive.ts'
+import { putAside } from '../../apps/node/src/daemon/endedLogs.ts'
 import { slots } from '../../apps/node/src/daemon/logs.ts'
 import * as Daemon from '../../apps/node/src/daemon/parts.ts'
 import * as KeyFile from '../../apps/node/src/keys/KeyFile.ts'
@@ -17,7 +20,14 @@ import type * as Issuer from '../../apps/node/src/receipts/Issuer.ts'
 import type { ReceiptStore } from '../../apps/node/src/receipts/ReceiptStore.ts'
 import * as SqliteReceiptStore from '../../apps/node/src/receipts/SqliteReceiptStore.ts'
 import { createChainView } from '../../apps/node/src/settle/chain-view.ts'
-import { type Registrar, registerKey, registerLog, registerNode, roles } from '../../apps/node/src/settle/register.ts'
+import {
+  findLog,
+  type Registrar,
+  registerKey,
+  registerLog,
+  registerNode,
+  roles,
+} from '../../apps/node/src/settle/register.ts'
 import { createSender } from '../../apps/node/src/settle/sender.ts'
 import { fundOnDevelopmentChain, openWallet } from '../../apps/node/src/settle/wallet.ts'
 import * as Witness from '../../apps/node/src/witness/Witness.ts'
@@ -39,6 +49,11 @@ export type AnvilOperator = {
   readonly report: () => Readonly<Record<string, number>>
 }
 
+/** Slots that every receipt uses and that anybody may demand. */
+export const usedSlots = [Slot.indexOf('order'), Slot.indexOf('model')]
+
+/** How long a stop waits for an answer that is under way, as the daemon's does. */
+const graceMs = 2_000
 const endedForGood = new Set(['log-behind', 'log-forked', 'wrong-log'])
 
 /** An operator with its folders in `home`, on the account in `home/operator`. */
@@ -47,10 +62,13 @@ export function create(options: {
   readonly chain: AnvilChain
   readonly prosecutor: Prosecutor
   readonly random: Random.Random
+  /** Answers no case: what an honest operator never does. */
+  readonly isSilentOnCases?: boolean
 }): AnvilOperator {
   const { home, chain, prosecutor, random } = options
   const { crypto } = prosecutor
   const logIds = new Map<string, Uint8Array>()
+  const answered = new Set<string>()
   const counts: Record<string, number> = {}
   let aside = 0
   let closers: (() => unknown)[] = []
@@ -116,6 +134,10 @@ export function create(options: {
       if (!endedForGood.has(codeOf(error))) throw error
       count(`given up ${codeOf(error)}`)
       for (const close of closers.splice(opened).reverse()) await close()
+      // What was anchored of it can be demanded for as long as the chain knows it; a log of another chain is nobody's any more.
+      const { signer } = KeyFile.openKey(join(home, slot.log), 'log')
+      const logId = codeOf(error) === 'wrong-log' ? undefined : await findLog(registrar, signer)
+      if (logId !== undefined) putAside(home, slot, logId)
       for (const name of [slot.log, ...['mirror', 'witness.db'].map((file) => join(slot.witness, file))]) {
         if (existsSync(join(home, name))) {
           mkdirSync(join(home, 'aside'), { recursive: true })
@@ -157,7 +179,41 @@ export function create(options: {
       })),
     })
     closers.push(issuer.close)
+    if (options.isSilentOnCases !== true) answerCases(registrar, nodeId, logs, store)
     running = { issuer, store, logs }
+  }
+
+  function answerCases(
+    { book, rpc, sender }: Registrar,
+    nodeId: Uint8Array,
+    logs: readonly RunningLog[],
+    store: ReceiptStore,
+  ): void {
+    const archived = Archive.openAll(crypto, home)
+    for (const log of archived) closers.push(log.close)
+    const { faultCourt, faultCases } = book.stake
+    const answering = startAnswering({
+      ...{ folder: join(home, 'node'), crypto, rpc, sender, nodeId, store, pollMs: 50 },
+      contracts: {
+        ...{ anchorLog: book.anchorLog.address, faultCourt: faultCourt.address, faultCases: faultCases.address },
+      },
+      logs: [...logs.map(({ log }) => ({ ...log, logId: log.identity.logId })), ...archived],
+      onEvent: (event) => {
+        const what = event.kind === 'answered' ? ` ${event.answer}` : 'code' in event ? ` ${event.code}` : ''
+        count(`case ${event.kind}${what}`)
+        if (event.kind !== 'answered') return
+        const caseId = Bytes.toHex(event.case.caseId)
+        // The chain took the first answer back.
+        if (answered.has(caseId)) count('case answered again')
+        answered.add(caseId)
+      },
+    })
+    closers.push(async () => {
+      // It may wait for a block of a chain that makes none.
+      const cut = setTimeout(sender.close, graceMs)
+      await answering.stop()
+      clearTimeout(cut)
+    })
   }
 
   const operator: AnvilOperator = {
@@ -186,7 +242,10 @@ export function create(options: {
       if (now === undefined) return
       const calls = Array.from({ length: number }, async () => {
         const intent = await now.store.openIntent('/v1/chat/completions', 0, undefined)
-        const values = new Map([[15, Uint8Array.of(0x18, random.below(200) + 24)]])
+        const values = new Map([
+          [Slot.indexOf('order'), Claims.encode('order', random.bytes(32))],
+          [Slot.indexOf('model'), Claims.encode('model', random.bytes(32))],
+        ])
         const issued = await now.issuer.issue({
           ...{ intent, values, modeBits: 4, flags: 0, orderHash: undefined },
           ...{ secret: random.bytes(32), nonce: random.bytes(16) },

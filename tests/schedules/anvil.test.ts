@@ -1,6 +1,7 @@
 /**
  * anvil.test.ts - honest operators on a real chain with the real contracts: blocks taken back, a chain that is killed, stands still or
- * begins anew, an endpoint that drops calls or lies, a stranger who anchors a part first. Nobody can be convicted.
+ * begins anew, an endpoint that drops calls or lies, strangers who anchor a part first or open cases. Nobody can be convicted, and no
+ * case expires.
  *
  *     ASSAY_SCHEDULES=5000 node --test tests/schedules/anvil.test.ts     a few dozen of them
  *     ASSAY_SEED=12 node --test tests/schedules/anvil.test.ts            one again
@@ -16,6 +17,7 @@ import { createSender } from '../../apps/node/src/settle/sender.ts'
 import { fundOnDevelopmentChain, openWallet } from '../../apps/node/src/settle/wallet.ts'
 import * as AnvilChain from './AnvilChain.ts'
 import * as AnvilOperator from './AnvilOperator.ts'
+import * as Challenger from './Challenger.ts'
 import * as Prosecutor from './Prosecutor.ts'
 import * as Random from './Random.ts'
 
@@ -23,9 +25,24 @@ const only = process.env.ASSAY_SEED
 const count = only !== undefined ? 1 : process.env.ASSAY_SCHEDULES === undefined ? 3 : 40
 const first = Number(only ?? 1)
 
-const happenings = ['reorganise', 'kill', 'freeze', 'drop', 'lie', 'front-run', 'restart', 'wipe'] as const
+const happenings = [
+  'reorganise',
+  'kill',
+  'freeze',
+  'drop',
+  'lie',
+  'front-run',
+  'restart',
+  'wipe',
+  'case',
+  'take-back',
+] as const
 type Happening = (typeof happenings)[number]
+/** In these the chain takes cases and answers back, or keeps the operator from them. */
+const troubles: readonly Happening[] = ['reorganise', 'kill', 'freeze', 'drop', 'restart']
 const graceBlocks = 600n
+/** Half of the blocks in which a case can be answered. */
+const answerMs = 30_000
 
 /** What happens under a seed: the first three see everything once, and are the short run. */
 function generate(seed: number, random: Random.Random): readonly Happening[] {
@@ -33,15 +50,16 @@ function generate(seed: number, random: Random.Random): readonly Happening[] {
   return [...own, ...Array.from({ length: seed > 3 ? 4 : 0 }, () => random.pick(happenings))]
 }
 
-async function run(seed: number) {
+async function run(seed: number, isSilentOnCases = false) {
   const random = Random.create(seed)
   const home = mkdtempSync(join(tmpdir(), 'assay-anvil-'))
   const chain = await AnvilChain.start(home)
   const place = { chainId: chain.chainId, anchorLog: chain.book().anchorLog.address }
   const prosecutor = Prosecutor.create(chain.ledger, graceBlocks, place)
-  const operator = AnvilOperator.create({ home, chain, prosecutor, random })
+  const operator = AnvilOperator.create({ home, chain, prosecutor, random, isSilentOnCases })
+  const challenger = Challenger.create({ home, chain, operator, random })
   const stranger = openWallet(join(home, 'stranger'))
-  const events = generate(seed, random)
+  const events = isSilentOnCases ? (['case'] as const) : generate(seed, random)
 
   /** Until the chain has what the logs hold, or a moment has passed. */
   async function settle(limitMs: number): Promise<boolean> {
@@ -80,6 +98,16 @@ async function run(seed: number) {
     sender.close()
   }
 
+  /** Cases are opened and answered, and only the blocks of the answers are taken back. */
+  async function takeBack(): Promise<void> {
+    await challenger.challenge()
+    const opened = await chain.blockNumber()
+    await challenger.areSettled(2_000)
+    await sleep(random.below(900))
+    const depth = Number((await chain.blockNumber()) - opened)
+    if (depth > 0) await chain.reorganise(depth)
+  }
+
   async function happen(what: Happening): Promise<void> {
     switch (what) {
       case 'reorganise':
@@ -102,18 +130,28 @@ async function run(seed: number) {
       case 'wipe':
         await operator.stop()
         for (const logId of operator.logIds()) prosecutor.abandon(logId)
-        return chain.wipe()
+        await chain.wipe()
+        return challenger.begin()
+      case 'case':
+        return challenger.challenge()
+      case 'take-back':
+        return takeBack()
     }
   }
 
   try {
+    await challenger.begin()
     await operator.start()
     await operator.call(3)
     await settle(2_000)
     for (const what of events) {
       await operator.call(2)
       if (random.chance(0.4)) await settle(1_000)
-      await happen(what)
+      const isChallenged = troubles.includes(what) && random.chance(0.8)
+      // By then cases are on their way, open or answered.
+      const laterMs = isChallenged ? random.below(1_200) : 0
+      await Promise.all([isChallenged ? challenger.challenge() : undefined, sleep(laterMs).then(() => happen(what))])
+      await challenger.expire()
       await chain.look(operator.logIds())
       await operator.start()
       await operator.call(1)
@@ -124,10 +162,13 @@ async function run(seed: number) {
     await operator.start()
     await operator.call(2)
     const isSettled = await settle(20_000)
+    await challenger.challenge()
+    const isAnswered = await challenger.areSettled(isSilentOnCases ? 1_000 : answerMs)
     await chain.mine(Number(AnvilChain.pledgeBlocks + graceBlocks) + 100)
     await chain.look(operator.logIds())
-    const report: Record<string, number> = { ...operator.report(), ...prosecutor.counts() }
-    return { events, isSettled, convictions: await prosecutor.convict(), report }
+    const expired = await challenger.expire()
+    const report: Record<string, number> = { ...operator.report(), ...challenger.report(), ...prosecutor.counts() }
+    return { events, isSettled, isAnswered, expired, convictions: await prosecutor.convict(), report }
   } finally {
     await operator.stop()
     await chain.close()
@@ -137,10 +178,21 @@ async function run(seed: number) {
 
 for (let seed = first; seed < first + count; seed++) {
   test(`on a real chain an honest operator is never slashable (seed ${seed})`, async (t) => {
-    const { events, isSettled, convictions, report } = await run(seed)
+    const { events, isSettled, isAnswered, expired, convictions, report } = await run(seed)
     t.diagnostic(`${events.join(', ')}: ${JSON.stringify(report)}`)
     assert.deepEqual(convictions, [], `${events.join(', ')}; ASSAY_SEED=${seed}`)
+    assert.deepEqual(expired, [], `${events.join(', ')}; ASSAY_SEED=${seed}`)
+    assert.ok(isAnswered, 'every case is answered in half of its time')
     assert.ok(isSettled, 'everything that was pledged is anchored in the end')
     assert.ok((report.pledges ?? 0) > 0 && (report.anchored ?? 0) > 0)
+    assert.ok((report['F17 opened'] ?? 0) > 0 && (report['F18 opened'] ?? 0) > 0)
   })
 }
+
+test('whoever answers no case is convicted by it', async (t) => {
+  const { isAnswered, expired, convictions, report } = await run(first, true)
+  t.diagnostic(`${expired.join(', ')}: ${JSON.stringify(report)}`)
+  assert.equal(isAnswered, false)
+  assert.ok(expired.some((one) => one.startsWith('F17')) && expired.some((one) => one.startsWith('F18')))
+  assert.deepEqual(convictions, [], 'of anything else')
+})
