@@ -19,7 +19,7 @@ const modelChecker = {
   targets: ['assert'],
   showProvedSafe: true,
   showUnproved: true,
-  contracts: { [model]: ['StakeModel'] },
+  contracts: { [model]: ['StakeModel', 'DepositModel'] },
 }
 const input = { language: 'Solidity', sources, settings: { modelChecker, outputSelection: {} } }
 const { stdout, status } = spawnSync(process.execPath, [join(contracts, 'solc-shim.mjs'), '--standard-json'], {

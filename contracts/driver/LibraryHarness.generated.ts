@@ -23,4 +23,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b50611ce98061001c5f395ff
 export const codeHash = '0x0bb9f8ebb8d717b4c285c8f7404ed5378cc6cdc8d7181e5a94117c4009ed09da'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f4dcd4c7c2332a36a6ada3f3331cf3625ccfb5ccd8b81aafa8eae3faa73b9103'
+export const sourceDigest = 'faa5809bf4e83e6b96d278d0e32c6a181e281461897eef5bcaf289b363320e2d'

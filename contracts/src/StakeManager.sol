@@ -283,6 +283,12 @@ contract StakeManager is IStakeManager, Timelocked {
         Position storage position = _positions[subject][msg.sender];
         _settle(books, position);
         uint96 added = shares.toUint96();
+        // What a window has taken was taken of what was there: new stake does not stand behind a cap that was used up before.
+        uint256 used = books.capUsed;
+        if (used != 0) {
+            used = Shares.usedAfter(used, uint256(books.selfShares) + books.delegatedShares, shares);
+            books.capUsed = used.toUint24();
+        }
         position.shares += added;
         if (isSelf) books.selfShares += added;
         else books.delegatedShares += added;
@@ -303,13 +309,13 @@ contract StakeManager is IStakeManager, Timelocked {
     /// @dev The counter belongs to the newest window: an omission of an older one counts in it, so filing in another
     /// order never makes room.
     function _useCap(Subject storage books, uint256 percent, uint256 cap, uint32 window) private returns (uint256) {
-        uint256 used = books.capUsedPercent;
+        uint256 used = books.capUsed;
         if (window > books.capWindow) {
             books.capWindow = window;
             used = 0;
         }
         percent = Shares.withinCap(percent, cap, used);
-        books.capUsedPercent = (used + percent).toUint8();
+        books.capUsed = (used + percent * Shares.CAP_UNITS).toUint24();
         return percent;
     }
 

@@ -34,8 +34,8 @@ contract CourtStorageTest is CourtFixture {
         bytes32 books = _at(_logId, 5);
         word = 1_000 ether | (uint256(3_000 ether) << 96) | (100 << 192);
         _expect(stake, books, word, "word 0: selfShares, delegatedShares, retiredAtBlock");
-        word = 0.9e18 | (uint256(25 ether) << 64) | (3 << 160) | (10 << 192);
-        _expect(stake, _add(books, 1), word, "word 1: index, reservedRewards, capWindow, capUsedPercent");
+        word = 0.9e18 | (uint256(25 ether) << 64) | (3 << 160) | (10 << (192 + 16));
+        _expect(stake, _add(books, 1), word, "word 1: index, reservedRewards, capWindow, capUsed");
         _expect(stake, _add(books, 2), uint256(7 ether) << 96, "word 2: selfUnbonding, delegatedUnbonding");
         _expect(stake, _add(books, 3), 4_000 ether | (uint256(9 ether) << 128), "word 3: heldTokens, heldRewards");
         _expect(stake, _add(books, 4), (uint256(9 ether) << 64) / 3_993 ether, "word 4: rewardPerShare");
@@ -45,7 +45,7 @@ contract CourtStorageTest is CourtFixture {
         _expect(stake, position, word, "slot 6: shares, unbondingShares, unlockBlock");
         VM.prank(address(_court));
         _stake.slash(_logId, 0, 0, 25, 0, true);
-        word = 0.9e18 | (uint256(25 ether) << 64) | (3 << 160) | (10 << 192) | (100 << 200);
+        word = 0.9e18 | (uint256(25 ether) << 64) | (3 << 160) | (10 << (192 + 16)) | (100 << 216);
         _expect(stake, _add(books, 1), word, "word 1: endedAtBlock");
     }
 

@@ -56,7 +56,7 @@ contract FaultAttacksTest is CourtFixture {
             _file(_unkept(_pledge(keccak256("late"), 0, window * 600), false, 2, 14_400));
             ++filed;
         }
-        VM.assertTrue(_stake.getSubject(_logId).capUsedPercent <= 20, "counter");
+        VM.assertTrue(_stake.getSubject(_logId).capUsed <= 20 << 16, "counter");
         VM.assertTrue(_stake.getSubject(_logId).index >= 0.8e18, "at most the cap of this window");
     }
 
@@ -67,10 +67,10 @@ contract FaultAttacksTest is CourtFixture {
             VM.prank(court);
             _stake.slash(_logId, 15, 20, 25, window, false);
         }
-        VM.assertEq(_stake.getSubject(_logId).capUsedPercent, 20, "15 and 5");
+        VM.assertEq(_stake.getSubject(_logId).capUsed, 20 << 16, "15 and 5");
         VM.prank(court);
         _stake.slash(_logId, 15, 20, 25, 10, false);
-        VM.assertEq(_stake.getSubject(_logId).capUsedPercent, 15, "a newer window");
+        VM.assertEq(_stake.getSubject(_logId).capUsed, 15 << 16, "a newer window");
     }
 
     /// @dev An operator with little of its own and much delegated reports itself through another account.

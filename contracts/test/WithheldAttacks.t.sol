@@ -40,6 +40,26 @@ contract WithheldAttacksTest is CourtFixture {
         VM.assertEq(_stake.getSubject(_logId).index, 0, "all of it");
     }
 
+    /// @dev The attack: the cap of the window is used up before anything is staked, and both case ids are used up by the
+    /// operator itself. Then a fully bonded log breaks a pledge for nothing.
+    function test_bondedLogBreaksAPledgeForNothing() public {
+        _anchor(_step(0, 8));
+        _challengeAndExpire(THIEF, 0);
+        _bond(_logId, 1_000 ether, 4_000 ether);
+        IFaultEvidence.Pledge memory p = _pledge(keccak256("leaf of the victim"), 8, uint64(_now));
+        _roll(1);
+        VM.prank(OPERATOR);
+        _stake.retire(_logId);
+        _roll(500);
+        _appendNothing();
+        _challengeAndExpire(THIEF, 8);
+        VM.assertEq(_stake.getSubject(_logId).index, 0.8e18, "withheld: a fifth of what came later, too");
+        _challengeAndExpire(THIEF, 9);
+        _rollTo(uint256(p.issuedAtBlock) + 2_000);
+        _file(_unkept(p, true, 3, 0));
+        VM.assertEq(_stake.getSubject(_logId).index, 0, "all of it");
+    }
+
     /// @dev Missing only, and nothing is named beside: neither lateness nor a block has a meaning here.
     function test_onlyMissing() public {
         IFaultEvidence.Pledge memory p = _brokenPledge(500);

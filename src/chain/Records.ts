@@ -169,8 +169,8 @@ export function stakeTerms(word: Uint8Array): StakeTerms {
 /** Reads what is staked on a subject from its words 0, 1, 2 and 5, 32 bytes each; throws `Records.WordError`. */
 export function stakeRecord(words: readonly [Uint8Array, Uint8Array, Uint8Array, Uint8Array]): StakeRecord {
   const [self, delegated, retiredAtBlock] = unpack('stake', words[0], [96, 96, 40]) as [bigint, bigint, bigint]
-  // Between the index and the end: reservedRewards, capWindow and capUsedPercent, which say nothing about what is left.
-  const ofIndex = unpack('stake', words[1], [64, 96, 32, 8, 40])
+  // Between the index and the end: reservedRewards, capWindow and capUsed, which say nothing about what is left.
+  const ofIndex = unpack('stake', words[1], [64, 96, 32, 24, 40])
   const [selfLeaving, delegatedLeaving] = unpack('stake', words[2], [96, 96]) as [bigint, bigint]
   const [operator, extraPledgeBlocks] = unpack('stake', present('stake', words[3]), [160, 64]) as [bigint, bigint]
   if (selfLeaving > self || delegatedLeaving > delegated) throw new WordError('more-leaving', 'stake')

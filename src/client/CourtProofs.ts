@@ -41,7 +41,7 @@ export async function hasNothingLeft(crypto: Crypto, court: Court, subject: Uint
   const words = await read(crypto, court, court.contracts.stakeManager, slots, at)
   if (words === undefined) return false
   const [self, delegated] = unpack(words[0], [96, 96]) as [bigint, bigint]
-  const [index, , , , endedAtBlock] = unpack(words[1], [64, 96, 32, 8, 40]) as [bigint, bigint, bigint, bigint, bigint]
+  const [index, , , , endedAtBlock] = unpack(words[1], [64, 96, 32, 24, 40]) as [bigint, bigint, bigint, bigint, bigint]
   return endedAtBlock !== 0n && (index === 0n || self + delegated === 0n)
 }
 

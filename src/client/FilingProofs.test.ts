@@ -43,7 +43,7 @@ function staked(self: bigint, delegated: bigint, index: bigint, endedAtBlock: bi
   const [word0, word1] = Layout.stakeSlots(crypto, nodeId)
   return [
     ['stakeManager', word0, packed([self, 96], [delegated, 96])],
-    ['stakeManager', word1, packed([index, 64], [3n, 96], [0n, 40], [endedAtBlock, 40])],
+    ['stakeManager', word1, packed([index, 64], [3n, 96], [0n, 56], [endedAtBlock, 40])],
   ]
 }
 

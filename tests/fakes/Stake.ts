@@ -65,7 +65,7 @@ const numberOf = (address: Uint8Array) => Bytes.toBigInt(address)
 function wordsOf(staked: Staked): readonly [bigint, bigint, bigint, bigint] {
   return [
     packed([staked.self, 0n], [staked.delegated, 96n], [staked.retiredAtBlock, 192n]),
-    packed([staked.index, 0n], [staked.endedAtBlock, 200n]),
+    packed([staked.index, 0n], [staked.endedAtBlock, 216n]),
     packed([staked.selfUnbonding, 0n], [staked.delegatedUnbonding, 96n]),
     packed([numberOf(staked.operator), 0n], [staked.extraPledgeBlocks, 160n]),
   ]

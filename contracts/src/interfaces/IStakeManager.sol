@@ -13,7 +13,7 @@ interface IStakeManager {
     /// @param index token units per share times 10^18; only falls; 0 = unused or wiped out
     /// @param reservedRewards token units that reporters may still fetch
     /// @param capWindow newest window of omissions seen
-    /// @param capUsedPercent percent taken for omissions in it
+    /// @param capUsed taken for omissions in it, 2^-16 of a percent
     /// @param endedAtBlock block from which the subject can never be bonded again; 0 = it can
     /// @param selfUnbonding the operator's shares on their way out
     /// @param delegatedUnbonding all others'
@@ -29,7 +29,7 @@ interface IStakeManager {
         uint64 index;
         uint96 reservedRewards;
         uint32 capWindow;
-        uint8 capUsedPercent;
+        uint24 capUsed;
         uint40 endedAtBlock;
         uint96 selfUnbonding;
         uint96 delegatedUnbonding;

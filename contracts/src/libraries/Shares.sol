@@ -12,6 +12,10 @@ library Shares {
     /// 2^96 / 1,000 units (79 million tokens) of one subject fit 96 bits at any index. More may be refused once it has fallen.
     uint256 internal constant MIN_INDEX = 1e15;
 
+    /// @notice Units of a percent in which the use of a cap is counted: rounding it at a deposit gives or takes nothing that
+    /// very many deposits would add up to a percent of.
+    uint256 internal constant CAP_UNITS = 1 << 16;
+
     /// @notice Shares for a deposit, rounded down: worth at most the amount.
     function sharesOf(uint256 amount, uint256 index) internal pure returns (uint256) {
         return amount * ONE / index;
@@ -29,10 +33,16 @@ library Shares {
     }
 
     /// @notice What a cap leaves of a percentage.
-    /// @param used taken before in the newest window
+    /// @param used taken before in the newest window, CAP_UNITS of a percent
     function withinCap(uint256 percent, uint256 cap, uint256 used) internal pure returns (uint256) {
-        if (used >= cap) return 0;
-        uint256 room = cap - used;
+        uint256 whole = (used + CAP_UNITS - 1) / CAP_UNITS;
+        if (whole >= cap) return 0;
+        uint256 room = cap - whole;
         return percent < room ? percent : room;
+    }
+
+    /// @notice What is used of a cap after a deposit: what was taken of what was there, spread over all, rounded down.
+    function usedAfter(uint256 used, uint256 before, uint256 added) internal pure returns (uint256) {
+        return before == 0 ? 0 : used * before / (before + added);
     }
 }

@@ -26,10 +26,10 @@ contract StakeModel {
     }
 
     function cap(uint256 percent, uint256 most, uint256 used) external pure {
-        require(percent <= 100 && most <= 100 && used <= most);
+        require(percent <= 100 && most <= 100 && used <= most * Shares.CAP_UNITS);
         uint256 taken = Shares.withinCap(percent, most, used);
         assert(taken <= percent);
-        assert(used + taken <= most);
+        assert(used + taken * Shares.CAP_UNITS <= most * Shares.CAP_UNITS);
     }
 
     function slash(uint256 index, uint256 percent) external pure {
@@ -37,5 +37,13 @@ contract StakeModel {
         uint256 lower = Shares.indexAfter(index, percent);
         assert(lower <= index);
         assert(percent < 100 || lower == 0);
+    }
+}
+
+/// @notice What a deposit does to the use of a cap; by itself, because with it the solver loses its way in the other model.
+contract DepositModel {
+    function deposit(uint256 used, uint256 before, uint256 added) external pure {
+        require(used <= 100 * Shares.CAP_UNITS && before < 1 << 97 && added < 1 << 96);
+        assert(Shares.usedAfter(used, before, added) <= used);
     }
 }

@@ -44,4 +44,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b5060405161286f3803806
 export const codeHash = '0xd9748eeae685849a87dd6a08af6341442b5493461950fd7acb0495d44617af2d'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'e66b75332ba0fda8259910f5169d6cb7d6b97d1d5518aeeb2d0518bdf2de7c9b'
+export const sourceDigest = '171d06243e5ea8ba62249e3108889a6928e2a5ad454d3899f697371d8aac44dd'

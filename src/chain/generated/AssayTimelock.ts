@@ -58,4 +58,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b506040516122713803806
 export const codeHash = '0x23b9920dc45083294c68648e6407ec7cb575a6b87bdefcf40e95c7b7b83a8b08'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'e66b75332ba0fda8259910f5169d6cb7d6b97d1d5518aeeb2d0518bdf2de7c9b'
+export const sourceDigest = '171d06243e5ea8ba62249e3108889a6928e2a5ad454d3899f697371d8aac44dd'
