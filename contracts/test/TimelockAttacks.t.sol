@@ -45,6 +45,40 @@ contract TimelockAttacksTest is CourtFixture {
         VM.assertEq(new AssayTimelock(3 days, proposers, proposers).getMinDelay(), 3 days, "longer");
     }
 
+    /// @dev The attack: one operation that makes contradictions free and one that makes them dear again are scheduled with
+    /// notice, and kept. A year later, when nobody looks any more, both run around a fault of one's own in one block.
+    function test_scheduledOperationsDoNotKeep() public {
+        IFaultCourt.Penalties memory p = _penalties();
+        p.twoHeads = 0;
+        bytes memory off = abi.encodeCall(IFaultCourt.setPenalties, (p));
+        bytes32 id = _schedule(off);
+        COURT_VM.warp(block.timestamp + 2 days);
+        VM.assertTrue(_timelock.isOperationReady(id), "ready");
+        COURT_VM.warp(block.timestamp + 14 days);
+        VM.assertTrue(_timelock.isOperationReady(id), "for fourteen days");
+        COURT_VM.warp(block.timestamp + 1);
+        VM.assertFalse(_timelock.isOperation(id), "then it is none");
+        VM.prank(PROPOSER);
+        (bool executed,) =
+            address(_timelock).call(abi.encodeCall(TimelockController.execute, (address(_court), 0, off, 0, 0)));
+        VM.assertFalse(executed, "without notice");
+        VM.assertEq(_court.getPenalties().twoHeads, 100, "penalty");
+        // It can be scheduled anew, with notice.
+        VM.assertEq(_schedule(off), id, "the same");
+        VM.assertFalse(_timelock.isOperationReady(id), "not before two days");
+        COURT_VM.warp(block.timestamp + 2 days);
+        VM.prank(PROPOSER);
+        _timelock.execute(address(_court), 0, off, 0, 0);
+        COURT_VM.warp(block.timestamp + 100 days);
+        VM.assertTrue(_timelock.isOperationDone(id), "what was done stays done");
+    }
+
+    function _schedule(bytes memory data) private returns (bytes32) {
+        VM.prank(PROPOSER);
+        _timelock.schedule(address(_court), 0, data, 0, 0, 2 days);
+        return _timelock.hashOperation(address(_court), 0, data, 0, 0);
+    }
+
     function _batch() private view returns (address[] memory targets, uint256[] memory values, bytes[] memory calls) {
         IFaultCourt.Penalties memory p = _penalties();
         p.twoHeads = 0;

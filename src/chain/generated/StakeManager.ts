@@ -63,4 +63,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b50604051613abe3803806
 export const codeHash = '0x36971a90d8bfe5ea5f1fc4be343ddef78bad203abee7a9fed2e89c354f6ef651'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '171d06243e5ea8ba62249e3108889a6928e2a5ad454d3899f697371d8aac44dd'
+export const sourceDigest = 'dae979d1e583608857f3138e8bb285f5e4b5912d161253e31714ceb90752a23a'
