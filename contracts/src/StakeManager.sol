@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { SafeERC20 } from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import { SafeCast } from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import { Checkpoints } from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import { AssayToken } from "./AssayToken.sol";
 import { Timelocked } from "./Timelocked.sol";
 import { IAnchorLog } from "./interfaces/IAnchorLog.sol";
@@ -17,11 +18,15 @@ import { Shares } from "./libraries/Shares.sol";
 /// in storage, not in the code, so that one code hash serves every chain. The token has no hooks; books are
 /// closed before it is called all the same.
 contract StakeManager is IStakeManager, Timelocked {
+    using Checkpoints for Checkpoints.Trace208;
     using SafeCast for uint256;
     using SafeERC20 for AssayToken;
 
     /// @notice Longest pledge of a log that can be staked on, blocks.
     uint64 public constant MAX_PLEDGE_BLOCKS = 1 << 32;
+    /// @notice How often `unbondBlocks` can grow over what was deployed: the windows that stake has to outlast may, but
+    /// who bonds must know how long its stake can be held at most.
+    uint64 public constant MAX_GROWTH = 4;
     /// @notice Largest part of the slashed self-bond that a reporter gets, percent.
     uint256 public constant MAX_REWARD_PERCENT = 50;
 
@@ -30,9 +35,12 @@ contract StakeManager is IStakeManager, Timelocked {
     uint64 private _unbondBlocks; // slot 2
     uint8 private _minSelfPercent; // slot 2
     INodeRegistry private _registry; // slot 3
+    uint64 private _maxUnbondBlocks; // slot 3
     IAnchorLog private _anchorLog; // slot 4
     mapping(bytes32 subject => Subject books) private _subjects; // slot 5
     mapping(bytes32 subject => mapping(address account => Position position)) private _positions; // slot 6
+    /// @dev `unbondBlocks` by the block from which it counts: who retired or ended leaves by what counted then.
+    Checkpoints.Trace208 private _unbondHistory; // slot 7
 
     /// @param court address at which FaultCourt will be deployed; it refuses to be deployed unless it is named here
     /// and its own windows fit `unbondBlocks_`
@@ -45,8 +53,10 @@ contract StakeManager is IStakeManager, Timelocked {
         uint64 unbondBlocks_,
         uint8 minSelfPercent_
     ) Timelocked(timelock_) {
+        if (unbondBlocks_ > MAX_PLEDGE_BLOCKS) revert UnbondBlocksTooMany(unbondBlocks_, MAX_PLEDGE_BLOCKS);
         (_token, _court, _registry, _anchorLog) = (token, court, registry, anchorLog);
-        _setParameters(unbondBlocks_, minSelfPercent_);
+        _maxUnbondBlocks = MAX_GROWTH * unbondBlocks_;
+        _setParameters(0, unbondBlocks_, minSelfPercent_);
     }
 
     /// @inheritdoc IStakeManager
@@ -71,7 +81,7 @@ contract StakeManager is IStakeManager, Timelocked {
         if (shares == 0) revert ZeroAmount();
         if (shares > position.shares) revert NotEnoughShares(shares, position.shares);
         _settle(books, position);
-        uint256 untilBlock = block.number + _exitDelay(books.extraPledgeBlocks);
+        uint256 untilBlock = _exitOf(books, block.number);
         uint96 moved = shares.toUint96();
         position.shares -= moved;
         position.unbondingShares += moved;
@@ -91,7 +101,7 @@ contract StakeManager is IStakeManager, Timelocked {
         if (books.operator != msg.sender) revert NotOperator(subject, msg.sender);
         if (books.retiredAtBlock != 0) revert SubjectRetired(subject);
         books.retiredAtBlock = uint40(block.number);
-        emit Retired(subject, block.number + _exitDelay(books.extraPledgeBlocks));
+        emit Retired(subject, _exitOf(books, block.number));
     }
 
     /// @inheritdoc IStakeManager
@@ -101,7 +111,8 @@ contract StakeManager is IStakeManager, Timelocked {
         _settle(books, position);
         uint96 unbonding = position.unbondingShares;
         uint96 shares = unbonding;
-        if (_isOpenToAll(books)) {
+        uint256 exit = _exitBlock(books);
+        if (exit != 0 && block.number >= exit) {
             shares += position.shares;
             position.shares = 0;
         } else if (block.number < position.unlockBlock) {
@@ -212,7 +223,10 @@ contract StakeManager is IStakeManager, Timelocked {
     function setParameters(uint64 unbondBlocks_, uint8 minSelfPercent_) external onlyTimelock {
         uint256 minimum = IFaultCourt(_court).exposureBlocks();
         if (unbondBlocks_ <= minimum) revert UnbondBlocksTooFew(unbondBlocks_, minimum);
-        _setParameters(unbondBlocks_, minSelfPercent_);
+        uint64 maximum = _maxUnbondBlocks;
+        if (unbondBlocks_ > maximum) revert UnbondBlocksTooMany(unbondBlocks_, maximum);
+        // From the next block on: in this one nobody's exit depends on the order of transactions.
+        _setParameters(block.number + 1, unbondBlocks_, minSelfPercent_);
     }
 
     /// @inheritdoc IStakeManager
@@ -233,9 +247,14 @@ contract StakeManager is IStakeManager, Timelocked {
     /// @inheritdoc IStakeManager
     function exitDelay(bytes32 subject) external view returns (uint256) {
         Subject storage books = _subjects[subject];
-        if (books.operator != address(0)) return _exitDelay(books.extraPledgeBlocks);
-        (, uint64 extraPledgeBlocks) = _lookUp(subject);
-        return _exitDelay(extraPledgeBlocks);
+        uint64 extraPledgeBlocks = books.extraPledgeBlocks;
+        if (books.operator == address(0)) (, extraPledgeBlocks) = _lookUp(subject);
+        return _unbondBlocksIn(block.number) + extraPledgeBlocks;
+    }
+
+    /// @inheritdoc IStakeManager
+    function exitBlock(bytes32 subject) external view returns (uint256) {
+        return _exitBlock(_subjects[subject]);
     }
 
     /// @inheritdoc IStakeManager
@@ -319,9 +338,10 @@ contract StakeManager is IStakeManager, Timelocked {
         return percent;
     }
 
-    function _setParameters(uint64 unbondBlocks_, uint8 minSelfPercent_) private {
+    function _setParameters(uint256 fromBlock, uint64 unbondBlocks_, uint8 minSelfPercent_) private {
         if (minSelfPercent_ == 0 || minSelfPercent_ > 100) revert InvalidPercent(minSelfPercent_, 100);
         (_unbondBlocks, _minSelfPercent) = (unbondBlocks_, minSelfPercent_);
+        _unbondHistory.push(fromBlock.toUint48(), unbondBlocks_);
         emit ParametersSet(unbondBlocks_, minSelfPercent_);
     }
 
@@ -335,15 +355,24 @@ contract StakeManager is IStakeManager, Timelocked {
         ofAll = ofSelf + books.delegatedShares - books.delegatedUnbonding;
     }
 
-    /// @dev Whether all positions may leave because the subject retired or ended long enough ago.
-    function _isOpenToAll(Subject storage books) private view returns (bool) {
-        uint256 delay = _exitDelay(books.extraPledgeBlocks);
+    /// @dev Block from which all positions may leave because the subject retired or ended, whichever comes first; 0 = neither.
+    function _exitBlock(Subject storage books) private view returns (uint256 exit) {
         (uint256 retired, uint256 ended) = (books.retiredAtBlock, books.endedAtBlock);
-        return (retired != 0 && block.number >= retired + delay) || (ended != 0 && block.number >= ended + delay);
+        if (retired != 0) exit = _exitOf(books, retired);
+        if (ended == 0) return exit;
+        ended = _exitOf(books, ended);
+        return retired == 0 || ended < exit ? ended : exit;
     }
 
-    function _exitDelay(uint64 extraPledgeBlocks) private view returns (uint256) {
-        return uint256(_unbondBlocks) + extraPledgeBlocks;
+    /// @dev First block in which that may leave which began to in a block; no later change moves it.
+    function _exitOf(Subject storage books, uint256 since) private view returns (uint256) {
+        return since + _unbondBlocksIn(since) + books.extraPledgeBlocks;
+    }
+
+    function _unbondBlocksIn(uint256 blockNumber) private view returns (uint256) {
+        // casting to 'uint48' is safe for block numbers
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return _unbondHistory.upperLookupRecent(uint48(blockNumber));
     }
 
     function _lookUp(bytes32 subject) private view returns (address operator, uint64 extraPledgeBlocks) {

@@ -29,7 +29,10 @@ contract CourtStorageTest is CourtFixture {
         _expect(stake, bytes32(uint256(1)), uint256(uint160(address(_token))), "slot 1: token");
         uint256 word = uint256(uint160(address(_court))) | (uint256(UNBOND) << 160) | (20 << 224);
         _expect(stake, bytes32(uint256(2)), word, "slot 2: court, unbondBlocks, minSelfPercent");
-        _expect(stake, bytes32(uint256(3)), uint256(uint160(address(_registry))), "slot 3: registry");
+        word = uint256(uint160(address(_registry))) | (4 * uint256(UNBOND) << 160);
+        _expect(stake, bytes32(uint256(3)), word, "slot 3: registry, maxUnbondBlocks");
+        _expect(stake, bytes32(uint256(7)), 1, "slot 7: length of the history");
+        _expect(stake, keccak256(abi.encode(uint256(7))), uint256(UNBOND) << 48, "slot 7: block, unbondBlocks");
         _expect(stake, bytes32(uint256(4)), uint256(uint160(address(_anchorLog))), "slot 4: anchorLog");
         bytes32 books = _at(_logId, 5);
         word = 1_000 ether | (uint256(3_000 ether) << 96) | (100 << 192);

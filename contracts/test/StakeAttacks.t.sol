@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { StakeManager } from "../src/StakeManager.sol";
 import { IFaultCases } from "../src/interfaces/IFaultCases.sol";
+import { IStakeManager } from "../src/interfaces/IStakeManager.sol";
 import { CourtFixture } from "./support/CourtFixture.sol";
 import { VM } from "./support/Vm.sol";
 
-/// @notice Ways around the cap of a window.
+/// @notice Ways around the cap of a window, and around the block in which stake may leave.
 contract StakeAttacksTest is CourtFixture {
     function setUp() public {
         _deployAll();
@@ -75,6 +77,97 @@ contract StakeAttacksTest is CourtFixture {
         VM.assertEq(_stake.getSubject(_nodeId).index, index * 90 / 100, "ten of twenty");
         _slash(20, 1);
         VM.assertEq(_stake.getSubject(_nodeId).index, index * 90 / 100, "used up");
+    }
+
+    // Leaving
+
+    /// @dev The attack: who retired waits for the promised block, and a change of parameters moves it away.
+    function test_exitBlockOfTheRetiredIsKept() public {
+        _bond(_nodeId, 1_000 ether, 1_000 ether);
+        VM.prank(OPERATOR);
+        _stake.retire(_nodeId);
+        uint256 promised = _now + UNBOND;
+        VM.assertEq(_stake.exitBlock(_nodeId), promised, "promised");
+        _roll(UNBOND - 1);
+        _setUnbond(4 * UNBOND);
+        VM.assertEq(_stake.exitBlock(_nodeId), promised, "not moved");
+        _expectNothing(DELEGATOR);
+        _roll(1);
+        VM.prank(DELEGATOR);
+        VM.assertEq(_stake.withdraw(_nodeId), 1_000 ether, "in the block that was promised");
+        VM.prank(OPERATOR);
+        VM.assertEq(_stake.withdraw(_nodeId), 1_000 ether, "and the operator");
+    }
+
+    /// @dev The same for what has ended: what a fault left leaves when it was due.
+    function test_exitBlockOfTheEndedIsKept() public {
+        _bond(_nodeId, 1_000 ether, 1_000 ether);
+        VM.prank(address(_court));
+        _stake.slash(_nodeId, 50, 0, 25, 0, true);
+        uint256 promised = _now + UNBOND;
+        VM.assertEq(_stake.exitBlock(_nodeId), promised, "promised");
+        _roll(UNBOND - 1);
+        _setUnbond(4 * UNBOND);
+        VM.assertEq(_stake.exitBlock(_nodeId), promised, "not moved");
+        _expectNothing(DELEGATOR);
+        _roll(1);
+        VM.prank(DELEGATOR);
+        VM.assertEq(_stake.withdraw(_nodeId), 500 ether, "half");
+    }
+
+    /// @dev Nor does a shorter delay let anybody out before faults of its time are judged.
+    function test_exitBlockIsNotMovedForward() public {
+        _setUnbond(2 * UNBOND);
+        _roll(1);
+        _bond(_nodeId, 1_000 ether, 1_000 ether);
+        VM.prank(OPERATOR);
+        _stake.retire(_nodeId);
+        _roll(1);
+        _setUnbond(UNBOND);
+        _roll(2 * UNBOND - 2);
+        _expectNothing(DELEGATOR);
+        _roll(1);
+        VM.prank(DELEGATOR);
+        VM.assertEq(_stake.withdraw(_nodeId), 1_000 ether, "in the block that was promised");
+    }
+
+    /// @dev In the block of a change nobody's block depends on the order of transactions: the change counts from the next.
+    function test_changeCountsFromTheNextBlock() public {
+        _bond(_nodeId, 1_000 ether, 0);
+        _roll(1);
+        _setUnbond(2 * UNBOND);
+        VM.assertEq(_stake.unbondBlocks(), 2 * UNBOND, "set");
+        VM.assertEq(_stake.exitDelay(_nodeId), UNBOND, "in this block");
+        _roll(1);
+        VM.assertEq(_stake.exitDelay(_nodeId), 2 * UNBOND, "from the next");
+    }
+
+    /// @dev The attack: a delay that nobody lives to see.
+    function test_unbondBlocksHaveAMaximum() public {
+        for (uint64 i = 0; i < 2; ++i) {
+            uint64 blocks = i == 0 ? 4 * UNBOND + 1 : type(uint64).max;
+            VM.expectRevert(abi.encodeWithSelector(IStakeManager.UnbondBlocksTooMany.selector, blocks, 4 * UNBOND));
+            _setUnbond(blocks);
+        }
+        _setUnbond(4 * UNBOND);
+        // Also not from what it has become, and not at deployment.
+        VM.expectRevert(abi.encodeWithSelector(IStakeManager.UnbondBlocksTooMany.selector, 4 * UNBOND + 1, 4 * UNBOND));
+        _setUnbond(4 * UNBOND + 1);
+        VM.expectRevert(
+            abi.encodeWithSelector(IStakeManager.UnbondBlocksTooMany.selector, uint256(2 ** 32 + 1), uint256(2 ** 32))
+        );
+        new StakeManager(address(_timelock), _token, address(this), _registry, _anchorLog, 2 ** 32 + 1, 20);
+    }
+
+    function _setUnbond(uint64 blocks) private {
+        VM.prank(address(_timelock));
+        _stake.setParameters(blocks, 20);
+    }
+
+    function _expectNothing(address account) private {
+        VM.expectRevert(abi.encodeWithSelector(IStakeManager.NothingDue.selector, _nodeId, account));
+        VM.prank(account);
+        _stake.withdraw(_nodeId);
     }
 
     function _slash(uint256 percent, uint32 window) private {

@@ -76,6 +76,8 @@ interface IStakeManager {
     error NotCourt(address sender);
     /// @notice Thrown when stake could leave before faults of its time are judged (blocks).
     error UnbondBlocksTooFew(uint256 unbondBlocks, uint256 minimum);
+    /// @notice Thrown when stake could be held for longer than who bonded could know (blocks).
+    error UnbondBlocksTooMany(uint256 unbondBlocks, uint256 maximum);
     /// @notice Thrown when a percentage is out of range.
     error InvalidPercent(uint256 percent, uint256 maximum);
     /// @notice Thrown when a log's pledges last too long for its stake ever to be withdrawn (blocks).
@@ -148,22 +150,27 @@ interface IStakeManager {
     /// @notice Pays a reserved reward. Only FaultCourt.
     function payReporter(bytes32 subject, address reporter, uint256 amount) external;
 
-    /// @notice Sets the parameters. Only the timelock.
-    /// @param unbondBlocks above what FaultCourt says that faults can take to be judged
+    /// @notice Sets the parameters. Only the timelock. Counts for who begins to leave from the next block on.
+    /// @param unbondBlocks above what FaultCourt says that faults can take to be judged, at most four times what it was when
+    /// this was deployed
     /// @param minSelfPercent 1 to 100
     function setParameters(uint64 unbondBlocks, uint8 minSelfPercent) external;
 
     /// @notice Token, FaultCourt, NodeRegistry, AnchorLog.
     function contracts() external view returns (address token, address court, address registry, address anchorLog);
 
-    /// @notice Blocks from leaving to withdrawal for a node.
+    /// @notice Blocks from leaving to withdrawal for a node, as set last.
     function unbondBlocks() external view returns (uint64);
 
     /// @notice Least percentage of active shares that must be the operator's when others delegate.
     function minSelfPercent() external view returns (uint8);
 
-    /// @notice Blocks from leaving to withdrawal for this subject.
+    /// @notice Blocks to withdrawal for what begins to leave this subject in this block.
     function exitDelay(bytes32 subject) external view returns (uint256);
+
+    /// @notice Block from which all stake of a subject may leave because it retired or ended; 0 = neither. No later change of
+    /// parameters moves it.
+    function exitBlock(bytes32 subject) external view returns (uint256);
 
     /// @notice The operator of a node or log as the registries know it; zero if unknown.
     function operatorOf(bytes32 subject) external view returns (address);

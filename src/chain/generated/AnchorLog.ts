@@ -44,4 +44,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b5060405161286f3803806
 export const codeHash = '0xd9748eeae685849a87dd6a08af6341442b5493461950fd7acb0495d44617af2d'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'dae979d1e583608857f3138e8bb285f5e4b5912d161253e31714ceb90752a23a'
+export const sourceDigest = '7b900bc539be36a7296cdff7947d340c6d5a1ad03ad6e781f209610cdfe51761'

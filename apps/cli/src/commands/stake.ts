@@ -65,10 +65,8 @@ function accountsOf({ operator, reporter }: Desk.View): ReadonlyMap<string, Uint
 
 function toJson(stake: Staking.Stake, accounts: ReadonlyMap<string, Uint8Array>) {
   const names = [...accounts.keys()]
-  const { retiredAtBlock, endedAtBlock, exitDelay } = stake
-  // Whichever came first opens the door for everybody.
-  const over = [retiredAtBlock, endedAtBlock].filter((block) => block !== 0n).sort((a, b) => (a < b ? -1 : 1))[0]
-  const orNull = (block: bigint | undefined) => (block === undefined || block === 0n ? null : String(block))
+  const { retiredAtBlock, endedAtBlock, exitDelay, exitBlock } = stake
+  const orNull = (block: bigint) => (block === 0n ? null : String(block))
   return {
     subject: Bytes.toHex(stake.subject),
     operator: stake.operator === undefined ? null : Bytes.to0x(stake.operator),
@@ -82,7 +80,7 @@ function toJson(stake: Staking.Stake, accounts: ReadonlyMap<string, Uint8Array>)
     openCases: String(stake.openCases),
     retiredAtBlock: orNull(retiredAtBlock),
     endedAtBlock: orNull(endedAtBlock),
-    openToAllFromBlock: orNull(over === undefined ? undefined : over + exitDelay),
+    openToAllFromBlock: orNull(exitBlock),
     positions: stake.positions.map((position, i) => ({
       account: names[i] ?? '',
       active: Amount.inTokens(position.active),
@@ -140,9 +138,9 @@ export function retire(context: Context, options: StakeOptions & { readonly yes?
   if (options.yes !== true) throw new NotConfirmedError(named)
   return Desk.asOperator(context, homeOf(context, options), async (desk, view) => {
     const { name, subject } = Desk.find(view, named)
-    const { transactionHash, blockNumber } = await Staking.retire(desk, subject)
-    const { exitDelay } = await Staking.readStake(desk, subject, [])
-    const facts = { retired: name, subject: Bytes.toHex(subject), openToAllFromBlock: String(blockNumber + exitDelay) }
+    const { transactionHash } = await Staking.retire(desk, subject)
+    const { exitBlock } = await Staking.readStake(desk, subject, [])
+    const facts = { retired: name, subject: Bytes.toHex(subject), openToAllFromBlock: String(exitBlock) }
     return tell(context, options, [{ ...facts, transaction: transactionHash }])
   })
 }

@@ -45,8 +45,10 @@ export type Stake = {
   /** 0n = not. */
   readonly retiredAtBlock: bigint
   readonly endedAtBlock: bigint
-  /** Blocks from asking to leave to leaving. */
+  /** Blocks from asking to leave to leaving, for who asks now. */
   readonly exitDelay: bigint
+  /** From which all may leave because it retired or ended; 0n = neither. */
+  readonly exitBlock: bigint
   readonly openCases: bigint
   /** Of the accounts that were asked for, in their order. */
   readonly positions: readonly Position[]
@@ -72,10 +74,11 @@ export async function readStake(
   const id = hex(subject)
   const { stakeManager, faultCases } = contracts
   const args = [id] as const
-  const [books, operatorText, exitDelay, openCases] = await Promise.all([
+  const [books, operatorText, exitDelay, exitBlock, openCases] = await Promise.all([
     ContractCall.read(rpc, stakeManager, { abi, functionName: 'getSubject', args }, tag),
     ContractCall.read(rpc, stakeManager, { abi, functionName: 'operatorOf', args }, tag),
     ContractCall.read(rpc, stakeManager, { abi, functionName: 'exitDelay', args }, tag),
+    ContractCall.read(rpc, stakeManager, { abi, functionName: 'exitBlock', args }, tag),
     ContractCall.read(rpc, faultCases, { abi: FaultCasesContract.abi, functionName: 'openCases', args }, tag),
   ])
   const { index } = books
@@ -111,7 +114,7 @@ export async function readStake(
             ? 'leaving'
             : 'unbonded'
   return {
-    ...{ subject, state, index, selfBond, unbondingSelf, exitDelay, openCases, positions },
+    ...{ subject, state, index, selfBond, unbondingSelf, exitDelay, exitBlock, openCases, positions },
     operator: isKnown ? Bytes.from0x(operatorText.toLowerCase()) : undefined,
     delegated: valueOf(books.delegatedShares - books.delegatedUnbonding),
     unbondingDelegated: valueOf(books.delegatedUnbonding),
