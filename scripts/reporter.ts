@@ -22,6 +22,9 @@ type Event = {
 /** Where the totals go as one JSON line, so that `scripts/test.ts` can add up several runs. */
 const countsFile = process.env.ASSAY_TEST_COUNTS
 
+/** Files that were given: one in which no test ran is a failure, whoever ended its process. */
+const givenFiles = JSON.parse(process.env.ASSAY_TEST_FILES ?? '[]') as readonly string[]
+
 const shorten = (file: string | undefined) => (file === undefined ? '?' : relative(process.cwd(), file))
 
 export default async function* report(source: AsyncIterable<Event>): AsyncGenerator<string> {
@@ -60,15 +63,21 @@ export default async function* report(source: AsyncIterable<Event>): AsyncGenera
         continue
       }
       hasTotals = true
+      const ran = new Set([...shared.keys()].map(shorten))
+      for (const file of givenFiles.filter((one) => !ran.has(one))) {
+        failures.push(`FAILED ${file}: no test of it ran\n`)
+        yield failures.at(-1) as string
+      }
+      // A hook at the root of a file fails in no test that is counted.
+      const lost = Math.max(failed + cancelled, failures.length)
       for (const [file, sums] of isEachSummed ? [] : shared) {
         const rest = sums.failed > 0 ? `, ${sums.failed} FAILED` : ''
         yield `  ${shorten(file)}: ${sums.passed} passed${rest} (${(sums.ms / 1000).toFixed(2)} s)\n`
       }
       if (failures.length > 1)
         yield `\n${failures.length} failures:\n${failures.map((text) => `  ${text.split('\n')[0]}`).join('\n')}\n`
-      if (isEachSummed)
-        yield `tests ${passed + failed + skipped + cancelled}\npass ${passed}\nfail ${failed + cancelled}\nskipped ${skipped}\n`
-      if (countsFile) appendFileSync(countsFile, `${JSON.stringify({ passed, failed: failed + cancelled, skipped })}\n`)
+      if (isEachSummed) yield `tests ${passed + lost + skipped}\npass ${passed}\nfail ${lost}\nskipped ${skipped}\n`
+      if (countsFile) appendFileSync(countsFile, `${JSON.stringify({ passed, failed: lost, skipped })}\n`)
     }
   }
   if (!hasTotals) yield 'the test run ended without totals\n'

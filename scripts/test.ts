@@ -64,7 +64,10 @@ type NodeOptions = {
   readonly faultFiles?: number
 }
 
-/** One `node --test`; a run that fails without a failed test (a crash of the runner, a file that does not load) counts as one failure. */
+/**
+ * One `node --test`. A run that ends without counts, or fails without a failed test (a crash of the runner, a file that does not load, a
+ * test that ends the process), counts as one failure.
+ */
 async function nodeTest(files: readonly string[], args: readonly string[], options: NodeOptions): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'assay-test-'))
   const countsFile = join(folder, 'counts')
@@ -80,6 +83,7 @@ async function nodeTest(files: readonly string[], args: readonly string[], optio
         // What is compiled once need not be compiled in the next process.
         NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'),
         ASSAY_TEST_COUNTS: countsFile,
+        ASSAY_TEST_FILES: JSON.stringify(files),
         ...isGiven('ASSAY_FUZZ_RUNS', options.fuzzRuns),
         ...isGiven('ASSAY_CRASH_ROUNDS', options.crashRounds),
         ...isGiven('ASSAY_SCHEDULES', options.schedules),
@@ -87,9 +91,11 @@ async function nodeTest(files: readonly string[], args: readonly string[], optio
       },
     },
   )
-  const counts: Counts = existsSync(countsFile) ? JSON.parse(readFileSync(countsFile, 'utf8')) : none
+  const isWhole = existsSync(countsFile)
+  const counts: Counts = isWhole ? JSON.parse(readFileSync(countsFile, 'utf8')) : none
   rmSync(folder, { recursive: true, force: true })
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts
+  if (!isWhole) console.log(`test: ended without totals: ${files.join(' ')}`)
+  return (code !== 0 || !isWhole) && counts.failed === 0 ? { ...counts, failed: 1 } : counts
 }
 
 /** Runs jobs, at most `width` at a time, and adds up what they count. */
@@ -119,7 +125,7 @@ function runAlone(name: string, files: readonly string[], options: NodeOptions):
  */
 function runShared(name: string, files: readonly string[], options: NodeOptions): Promise<Tier> {
   console.log(`\n== ${name}: ${files.length} files`)
-  const alone = files.filter(hooksEachTest)
+  const alone = files.filter((file) => hooksEachTest(file))
   const shared = files.filter((file) => !alone.includes(file))
   const count = Math.ceil(shared.length / filesTogether)
   // Dealt out like cards: neighbours in a folder tend to be slow together.
@@ -135,13 +141,15 @@ function runShared(name: string, files: readonly string[], options: NodeOptions)
 /** Large enough that loading is a small part, small enough that two processes end at about the same time. */
 const filesTogether = 12
 
-/** Whether a file, or a scene that it imports, has `beforeEach` or `afterEach` outside of any suite. */
-function hooksEachTest(file: string): boolean {
+/** Whether a file, or what it imports of scenes, has `beforeEach` or `afterEach` outside of any suite. */
+function hooksEachTest(file: string, seen: Set<string> = new Set()): boolean {
+  if (seen.has(file)) return false
+  seen.add(file)
   const text = readFileSync(join(root, file), 'utf8')
-  const scenes = [...text.matchAll(/from '(\.[^']*\.t\.ts)'/g)].map(([, path]) =>
-    join(root, dirname(file), path as string),
-  )
-  return [text, ...scenes.map((path) => readFileSync(path, 'utf8'))].some((one) => /^(before|after)Each\(/m.test(one))
+  // Alone in a process it still hides its own tests; in a shared one it would hide its neighbours' too.
+  if (/^(before|after)Each\(/m.test(text) || /\b(test|it|describe)\.only\(|\bonly: true/.test(text)) return true
+  const scenes = [...text.matchAll(/(?:from|import) '(\.[^']*\.t\.ts)'/g)].map(([, path]) => path as string)
+  return scenes.some((path) => hooksEachTest(join(dirname(file), path), seen))
 }
 
 /** The forge binary of this machine, when its package is installed. */
@@ -179,8 +187,8 @@ async function runContracts(): Promise<Tier> {
 /** What starts chains and daemons, or kills processes: real, and too slow for every save. */
 const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire|schedules|tidy)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
-  // Tidy tests are what `npm run check` runs; the last two wait for a password's work and for a package manager.
-  /(^|[/.])(chain|crash|daemon|Sealed|bootstrap)\.test\.ts$/.test(path)
+  // Tidy tests are what `npm run check` runs; the last three wait for a password’s work, a package manager, and test runs of their own.
+  /(^|[/.])(chain|crash|daemon|Sealed|bootstrap|runner)\.test\.ts$/.test(path)
 /** What kills processes, runs schedules or compares with contracts again and again: in a long run it has a tier of its own, with more rounds. */
 const isRepeated = (path: string) =>
   /(^|\/)(crash|schedules|mirror|schedules\/anvil|driver\/faults)\.test\.ts$/.test(path)
