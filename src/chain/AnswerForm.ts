@@ -5,15 +5,21 @@
 
 /** What is expected of the answers of some methods; the others are read by parsers of their own. */
 const expected: Readonly<Record<string, readonly [what: string, is: (value: unknown) => boolean]>> = {
-  ...named(['eth_blockNumber', 'eth_gasPrice', 'eth_getTransactionCount', 'eth_getBalance'], 'a quantity', isQuantity),
-  ...named(['eth_estimateGas', 'eth_chainId'], 'a quantity', isQuantity),
+  ...named(['eth_gasPrice', 'eth_getBalance', 'eth_chainId'], 'a quantity', isQuantity),
+  // What goes into a transaction of ours has to fit into one.
+  ...named(['eth_blockNumber', 'eth_estimateGas'], 'a quantity of 64 bits', below(2n ** 64n)),
+  ...named(['eth_getTransactionCount'], 'a quantity of 53 bits', below(2n ** 53n)),
   ...named(['eth_call', 'eth_getCode', 'eth_getStorageAt'], 'hex data', isData),
   ...named(['eth_sendRawTransaction', 'eth_sendTransaction'], 'a hash', isHash),
-  ...named(['eth_getBlockByNumber'], 'a block', orNull(withFields({ number: isQuantity, baseFeePerGas: isQuantity }))),
+  ...named(
+    ['eth_getBlockByNumber'],
+    'a block',
+    orNull(withFields({ number: below(2n ** 64n), baseFeePerGas: below(2n ** 128n) })),
+  ),
   ...named(
     ['eth_getTransactionReceipt'],
     'a receipt',
-    orNull(withFields({ status: isQuantity, blockNumber: isQuantity, gasUsed: isQuantity })),
+    orNull(withFields({ status: isQuantity, blockNumber: below(2n ** 64n), gasUsed: isQuantity })),
   ),
   ...named(['eth_getTransactionByHash'], 'a transaction', orNull(withFields({ to: isData, input: isData }))),
   ...named(['eth_getLogs'], 'a list of events', (value) => Array.isArray(value) && value.every(isEvent)),
@@ -33,6 +39,10 @@ function named(methods: readonly string[], what: string, is: Check) {
 
 function isQuantity(value: unknown): boolean {
   return typeof value === 'string' && /^0x[0-9a-fA-F]{1,64}$/.test(value)
+}
+
+function below(limit: bigint): Check {
+  return (value) => isQuantity(value) && BigInt(value as string) < limit
 }
 
 function isData(value: unknown): boolean {
@@ -62,6 +72,6 @@ function orNull(is: Check): Check {
 function isEvent(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   const { address, topics, data, blockNumber, transactionHash } = value as Readonly<Record<string, unknown>>
-  const isPlaced = isQuantity(blockNumber) && isHash(transactionHash)
+  const isPlaced = below(2n ** 64n)(blockNumber) && isHash(transactionHash)
   return isData(address) && isData(data) && isPlaced && Array.isArray(topics) && topics.every(isHash)
 }

@@ -400,7 +400,7 @@ export function asFormed(method: string, answer: unknown): unknown {
 
 /** A number that the endpoint says; throws `Rpc.RequestError`, `Rpc.LieError`. */
 export async function askNumber(rpc: Rpc, method: string, params: readonly unknown[] = []): Promise<bigint> {
-  return quantity(await rpc.request(method, params), method)
+  return quantity(asFormed(method, await rpc.request(method, params)), method)
 }
 
 /** What only a library of others reads of an answer; whatever it throws is the answer's doing. */

@@ -40,13 +40,13 @@ export type Observed = {
   readonly blocks: Set<bigint>
   /** Those of before this process, and of others, have been asked for. */
   isComplete: boolean
-  /** The log's newest block when this client last paid for one. */
-  paidAt: bigint | undefined
+  /** The log's newest block when this client last paid for one, for late (false) and for missing (true) apart. */
+  readonly paidAt: Map<boolean, bigint>
 }
 
 /** Nothing is known yet. */
 export function createObserved(): Observed {
-  return { blocks: new Set(), isComplete: false, paidAt: undefined }
+  return { blocks: new Set(), isComplete: false, paidAt: new Map() }
 }
 
 /**
@@ -131,7 +131,7 @@ async function overdue(parts: Parts, log: Log, promised: Promises.Promised, dead
     // The step itself came after the deadline and did not cover the leaf: nothing has to be written down.
     if (step !== undefined && step.blockNumber > after) faults.push(unkept(promised, missing, 1, size))
     else {
-      const seenAt = await writtenDown(parts, log, promised, after)
+      const seenAt = await writtenDown(parts, log, promised, { after, missing })
       faults.push(seenAt === undefined ? unkept(promised, missing, 0, 0n) : unkept(promised, missing, 2, seenAt))
     }
   }
@@ -168,7 +168,7 @@ async function writtenDown(
   { chain, observe, observed }: Parts,
   log: Log,
   promised: Promises.Promised,
-  after: bigint,
+  { after, missing }: { readonly after: bigint; readonly missing: boolean },
 ): Promise<bigint | undefined> {
   const { logId, leafIndex, issuedAtBlock } = Pledge.parse(promised.pledge)
   if (observe === undefined) return undefined
@@ -183,10 +183,15 @@ async function writtenDown(
     // A reorganisation took it back.
     if (size === undefined) observed.blocks.delete(block)
   }
-  if (observed.paidAt !== undefined && log.head.block < observed.paidAt + blocksBetweenObservations) return undefined
-  observed.paidAt = log.head.block
+  const paidAt = observed.paidAt.get(missing)
+  // Paid for above the newest block: that was a lie, or was taken back.
+  const isRecent =
+    paidAt !== undefined && paidAt <= log.head.block && log.head.block < paidAt + blocksBetweenObservations
+  if (isRecent) return undefined
   try {
     const block = await observe(logId)
+    // One that failed cost nothing, and is tried again in the next round.
+    observed.paidAt.set(missing, log.head.block)
     observed.blocks.add(block)
     for (const oldest of observed.blocks) {
       if (observed.blocks.size <= maxObserved) break

@@ -105,6 +105,11 @@ export async function round(parts: Parts): Promise<void> {
     if (item === undefined) continue
     const { promised, order } = Shape.decode(shape, item, maxBytes)
     const unopened = Promises.read(promised)
+    // Earlier releases kept what nobody had signed.
+    if (!(await Promises.isWhole(crypto, unopened))) {
+      await store.remove('unopened', name)
+      continue
+    }
     const found = await placeOf(parts, unopened)
     if (found === undefined || !tries.isDue(`unopened/${name}`, found.block)) continue
     // One that cannot be demanded now must not hold back the others.

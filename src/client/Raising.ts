@@ -52,6 +52,11 @@ const maxHeadersWithoutStake = 32
 /** By receipt, the final headers under which neither stake nor its absence could be shown; as long as the parts live. */
 const withoutStake = new WeakMap<Parts, Map<string, Set<bigint>>>()
 
+/** By receipt, published states that the chain does not show yet; as long as the parts live. */
+const published = new WeakMap<Parts, Map<string, Bundle.CheckpointPiece>>()
+/** More receipts than a client has pending; beyond it they are looked up anew. */
+const maxPublished = 10_000
+
 /**
  * One step upwards, as far as possible now. Throws only for evidence that is false; what is not there yet is no error.
  */
@@ -101,20 +106,37 @@ function leafOf(crypto: Crypto, bundle: Bundle.Bundle): Uint8Array {
 }
 
 /**
- * The same from the log's published files, for a receipt about which the log does not answer although its time has come. It is kept as
- * it is found: the newest of a busy log's checkpoints would never be the one that is anchored already.
+ * The same from the log's published files, for a receipt about which the log does not answer although its time has come. It is taken
+ * once the chain has anchored that very state: until then another may take its place, and one that the chain passes over is let go.
  */
 async function publishedFor(
   parts: Parts,
+  chain: ChainAccess,
   bundle: Bundle.Bundle,
   pledge: Pledge.Pledge,
   finalBlock: bigint,
 ): Promise<Bundle.CheckpointPiece | undefined> {
+  const { crypto } = parts
   if (bundle.checkpoint !== undefined || bundle.keys.log === undefined) return undefined
   if (finalBlock < pledge.issuedAtBlock + Published.patienceBlocks) return undefined
-  const found = await Published.find(parts, pledge, bundle.keys.log)
-  // Another leaf in this place is no proof of this one; it is evidence, and whoever watches the log reads the same files.
-  return found !== undefined && Bytes.equal(found.leafHash, leafOf(parts.crypto, bundle)) ? found.checkpoint : undefined
+  const states = published.get(parts) ?? new Map<string, Bundle.CheckpointPiece>()
+  published.set(parts, states)
+  const name = Bytes.toHex(Head.hash(crypto, bundle.receipt.head))
+  let state = states.get(name)
+  if (state === undefined) {
+    const found = await Published.find(parts, pledge, bundle.keys.log)
+    if (found === undefined) return undefined
+    await parts.sawState?.({ pledge, logKey: bundle.keys.log, leafHash: found.leafHash, checkpoint: found.checkpoint })
+    // Another leaf in this place is no proof of this one.
+    if (!Bytes.equal(found.leafHash, leafOf(crypto, bundle))) return undefined
+    state = found.checkpoint
+    if (states.size >= maxPublished) states.clear()
+    states.set(name, state)
+  }
+  const step = await chain.step(pledge.logId, state.size)
+  const isPassedOver = step === undefined && ((await chain.logHead(pledge.logId))?.size ?? 0n) > state.size
+  if (step !== undefined || isPassedOver) states.delete(name)
+  return step !== undefined && Bytes.equal(step.root, state.root) ? state : undefined
 }
 
 /** Cosignatures of known witnesses that hold, one for each key, sorted; the gateway can not spoil a receipt with others. */
@@ -149,8 +171,8 @@ async function anchoredIn(parts: Parts, chain: ChainAccess, bundle: Bundle.Bundl
     const query = { nodeId: head.nodeId, keyEpoch: head.keyEpoch, log }
     const { piece, header, isFinal, isStakeOpen } = await chain.piece(query)
     if (isFinal) await parts.anchors.addHeader(chain.chainId, header)
-    const published = isFinal ? await publishedFor(parts, bundle, pledge, header.number) : undefined
-    if (published !== undefined) return { bundle: { ...bundle, checkpoint: published }, changed: true, isFinal: false }
+    const found = isFinal ? await publishedFor(parts, chain, bundle, pledge, header.number) : undefined
+    if (found !== undefined) return { bundle: { ...bundle, checkpoint: found }, changed: true, isFinal: false }
     const isWhole = isFinal && bundle.checkpoint !== undefined
     const mayRise = isWhole && isStakeOpen === true && mayShowStake(parts, bundle, header.number)
     return { bundle: { ...bundle, chain: toBundle(piece) }, changed: true, isFinal: isWhole && !mayRise }

@@ -8,7 +8,7 @@ const maxTries = 5
 /** Blocks over which they are spread. */
 const minBlocks = 10n
 /** A view this far behind the block that a pledge names may be one before the log; a reorganisation reaches no further. */
-const marginBlocks = 64n
+export const marginBlocks = 64n
 /** Blocks over which a log may be missing in views before its pledge: about a day of a chain with blocks of twelve seconds. */
 const maxBlocks = 7_200n
 

@@ -58,6 +58,10 @@ const maxUnplaced = 16
 const lastingBlocks = 64n
 /** What is remembered of files and of evidence in this process; what is forgotten is found out again. */
 const maxRemembered = 10_000
+/** Of the newest block that was seen, kept in the store. */
+const cursor = 'newest-block/'
+/** Blocks by which the kept one may be behind: a write in each round would be one too many. */
+const keptEvery = 16n
 
 /** Of a file whose facts the chain shows no more; the court is asked about it again. */
 const voidFiling: FilingState = Object.freeze({
@@ -170,7 +174,9 @@ export function create(parts: Parts): Suspicions {
       Bytes.toHex(crypto.sha256(typeof text === 'string' ? Bytes.fromUtf8(text) : text))
     const group = `${hash(`${Accused.accusedOf(fault)}/${Accused.isWhole(fault)}`).slice(0, 32)}-`
     // An outage breaks thousands of pledges in one way: one of each kind waits. Every other evidence waits by itself.
-    const name = group + hash(fault.class === 4 ? Accused.subjectOf(fault) : file)
+    // Of contradictions of one log or witness that show it by themselves one is enough, too.
+    const isOneEnough = fault.class === 4 || (Accused.isWhole(fault) && (fault.class === 2 || fault.class === 6))
+    const name = group + hash(isOneEnough ? Accused.subjectOf(fault) : file)
     const others = await store.list(shelf, group)
     if (!others.includes(name) && others.length >= (isOfKey(fault) ? maxOfKey : maxWaitingOfLog)) {
       // Each of those that show it by themselves is enough; of the others the older may never be shown again.
@@ -234,12 +240,24 @@ export function create(parts: Parts): Suspicions {
   async function isOver(at: ChainAccess, name: string, fault: Fault.Fault): Promise<boolean> {
     if (fault.class === 4 && fault.evidence.how === 0) return true
     const block = await at.newest()
-    const isNewest = block >= newestSeen
-    sawBlock(block)
-    const since = unshown.get(name) ?? newestSeen
+    const newest = await noteBlock(block)
+    const isNewest = block >= newest
+    const since = unshown.get(name) ?? newest
     if (unshown.size >= maxRemembered) unshown.clear()
     unshown.set(name, since)
     return isNewest && block >= since + lastingBlocks
+  }
+
+  /** The newest block that was ever seen, this one included; kept, because the next process may be shown older ones first. */
+  async function noteBlock(block: bigint): Promise<bigint> {
+    const names = await store.list('cursors', cursor)
+    const kept = names.map((name) => BigInt(name.slice(cursor.length)))
+    for (const one of [block, ...kept]) sawBlock(one)
+    if (kept.length !== 1 || newestSeen >= (kept[0] as bigint) + keptEvery) {
+      await store.put('cursors', `${cursor}${newestSeen}`, Uint8Array.of(1))
+      for (const name of names) if (name !== `${cursor}${newestSeen}`) await store.remove('cursors', name)
+    }
+    return newestSeen
   }
 
   function sawBlock(block: bigint): void {
@@ -248,6 +266,7 @@ export function create(parts: Parts): Suspicions {
 
   async function judgeAll(shelf: Shelf, names: readonly string[]): Promise<readonly string[]> {
     const made: string[] = []
+    if (names.length > 0) await noteBlock(newestSeen)
     for (const name of names) {
       try {
         const id = await judgeOne(shelf, name)

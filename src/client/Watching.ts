@@ -130,10 +130,10 @@ export function create(parts: Parts): Watching {
     await registered.mark(Registered.anyLog(named))
   }
 
-  /** Whether the endpoint shows blocks before the one that a pledge names: they say nothing about its log. */
+  /** Whether the endpoint may show blocks before the log was there: they say nothing about it. What it never shows is struck later. */
   async function isBefore(pledge: Uint8Array): Promise<boolean> {
     const newest = chain === undefined ? undefined : await unlessUnavailable(chain.newest())
-    return newest !== undefined && newest < Pledge.parse(pledge).issuedAtBlock
+    return newest === undefined || newest < Pledge.parse(pledge).issuedAtBlock + Strikes.marginBlocks
   }
 
   /** Says whether the chain knows a key as that of the node that its head names; undefined when it cannot be asked. */
@@ -149,9 +149,10 @@ export function create(parts: Parts): Watching {
   /** A witness that the chain knows as one; who is not there can not be accused. */
   async function witnessOf(named: Omit<LogRound.Named, 'logId'>): Promise<Registration | undefined> {
     const known = await registered.registrationOf(named)
-    if (known !== undefined || chain === undefined) return known
+    if (chain === undefined) return known
+    // A reorganisation may give it another epoch: what was seen before only stands in for what is not shown now.
     const found = await unlessUnavailable(chain.registrationOf(Cose.keyId(crypto, named.publicKey)))
-    if (found === undefined || found.role !== roles.witness) return undefined
+    if (found === undefined || found.role !== roles.witness) return known
     await registered.markWitness(named, found)
     return found
   }
@@ -161,7 +162,9 @@ export function create(parts: Parts): Watching {
     const domain = { chainId: pledge.chainId, anchorLog: pledge.anchorLog, logId: pledge.logId }
     const leaves = WatchOfLog.leavesOf({ index: pledge.leafIndex, leafHash, proof, size })
     const log = { ...domain, tag: 'checkpoint', publicKey: logKey } as const
-    if (await WatchOfLog.isSigned(crypto, log, { size, root, signature })) await Logs.keep(store, log)
+    const isOfLog = await WatchOfLog.isSigned(crypto, log, { size, root, signature })
+    // Anybody makes up logs: those that the chain does not know take no place of the others.
+    if (isOfLog && (await isRegistered(log)) !== false) await Logs.keep(store, log)
     const found = await WatchOfLog.saw(crypto, store, log, { size, root, signature, leaves })
     await suspect(found.map((one) => LogRound.toFault(log, one)))
     // Others are no part of any receipt.
