@@ -67,7 +67,7 @@ contract FaultCases is IFaultCases, CourtEvidence {
         bytes32 caseId = _idOf(WITHHELD_ENTRY, place.logId, 0, bytes32(uint256(place.index)));
         // Late is better than never: what FaultCourt takes for missing is what nobody has ever shown.
         if (_cases[caseId].state == EXPIRED) _answered(caseId, place.logId);
-        else _close(caseId, place.logId, _anchorLog.getLog(place.logId).operator);
+        else _close(caseId, place.logId, _anchorLog.getLog(place.logId).operator, ENTRY_ANSWER_GAS);
         emit EntryPublished(place.logId, place.index, entry, head.head, head.signature, head.x, head.y);
     }
 
@@ -163,9 +163,8 @@ contract FaultCases is IFaultCases, CourtEvidence {
 
     /// @inheritdoc IFaultCases
     function minimumBond(bytes32 subject, uint8 class, uint8 slot) external view returns (uint256) {
-        uint256 answerGas =
-            class == WITHHELD_ENTRY ? ENTRY_ANSWER_GAS : slot >= 2 && slot <= 5 ? CONTENT_ANSWER_GAS : SLOT_ANSWER_GAS;
         (,, uint256 floor) = _court.caseTerms();
+        uint256 answerGas = class == WITHHELD_ENTRY ? ENTRY_ANSWER_GAS : _slotGas(slot);
         return _minimumBond(answerGas, _openCases[subject], floor);
     }
 
@@ -177,9 +176,14 @@ contract FaultCases is IFaultCases, CourtEvidence {
     /// @dev Twice the cost of an answer at this block's base fee, doubled for each open case: who fills the places of a
     /// subject, be it the subject itself, pays exponentially more for a little time.
     function _minimumBond(uint256 answerGas, uint256 open, uint256 floor) private view returns (uint256) {
-        uint256 base = 2 * answerGas * block.basefee;
-        uint256 bond = (base > floor ? base : floor) << open;
+        uint256 bond = _baseBond(answerGas, floor) << open;
         return (bond + 1 gwei - 1) / 1 gwei * 1 gwei;
+    }
+
+    /// @dev Before it is doubled.
+    function _baseBond(uint256 answerGas, uint256 floor) private view returns (uint256) {
+        uint256 base = 2 * answerGas * block.basefee;
+        return base > floor ? base : floor;
     }
 
     function _openCase(uint8 class, bytes32 subject, uint32 keyEpoch, bytes32 incident, uint256 answerGas)
@@ -205,16 +209,27 @@ contract FaultCases is IFaultCases, CourtEvidence {
         if (msg.value < minimum || !fits) revert BondTooSmall(msg.value, minimum);
     }
 
-    /// @dev Three quarters, which is one and a half times the cost, go to the operator whoever answers, so that copying
-    /// an answer earns nothing; a quarter is burnt.
-    function _close(bytes32 caseId, bytes32 subject, address operator) private {
+    /// @dev Three quarters of what a bond is before it is doubled, one and a half times the cost of the answer in this block,
+    /// go to the operator whoever answers, so that copying an answer earns nothing. All the rest is burnt: a subject whose
+    /// own cases made the bond of the next one dear gets nothing of that.
+    function _close(bytes32 caseId, bytes32 subject, address operator, uint256 answerGas) private {
+        (uint256 bond, uint256 base) = _take(caseId, subject, answerGas);
+        uint256 pay = base - base / 4;
+        _credits[operator] += pay;
+        _credits[address(0)] += bond - pay;
+        _answered(caseId, subject);
+    }
+
+    /// @dev Takes a case off the open ones.
+    /// @return bond of the case
+    /// @return base what it would be now, undoubled, and not more than it is
+    function _take(bytes32 caseId, bytes32 subject, uint256 answerGas) private returns (uint256 bond, uint256 base) {
         Case storage record = _cases[caseId];
         if (record.state != OPEN) revert NoOpenCase(caseId);
-        uint256 bond = uint256(record.bondGwei) * 1 gwei;
+        (,, uint256 floor) = _court.caseTerms();
+        (bond, base) = (uint256(record.bondGwei) * 1 gwei, _baseBond(answerGas, floor));
+        if (base > bond) base = bond;
         --_openCases[subject];
-        _credits[operator] += bond - bond / 4;
-        _credits[address(0)] += bond / 4;
-        _answered(caseId, subject);
     }
 
     function _answered(bytes32 caseId, bytes32 subject) private {
@@ -231,7 +246,8 @@ contract FaultCases is IFaultCases, CourtEvidence {
 
     function _closeDemand(bytes calldata head, bytes32 receiptHash, uint8 slot) private {
         bytes32 nodeId = head.nodeId();
-        _close(_demandId(head, receiptHash, slot), nodeId, _registry.getNode(nodeId).operator);
+        address operator = _registry.getNode(nodeId).operator;
+        _close(_demandId(head, receiptHash, slot), nodeId, operator, _slotGas(slot));
     }
 
     function _demandId(bytes calldata head, bytes32 receiptHash, uint8 slot) private pure returns (bytes32) {
@@ -266,6 +282,10 @@ contract FaultCases is IFaultCases, CourtEvidence {
 
     function _nodes() internal view override returns (INodeRegistry) {
         return _registry;
+    }
+
+    function _slotGas(uint8 slot) private pure returns (uint256) {
+        return slot >= 2 && slot <= 5 ? CONTENT_ANSWER_GAS : SLOT_ANSWER_GAS;
     }
 
     function _idOf(uint8 class, bytes32 subject, uint32 keyEpoch, bytes32 incident) private pure returns (bytes32) {

@@ -26,7 +26,7 @@ import type { CaseState, CaseStore } from './Stores.ts'
 
 /**
  * Most wei that this client has in open cases, and has lost to answers within `lossBlocks`, one coin: enough for one slot with content at a base fee of 70 * 10^9
- * wei with headroom, or for an entry while five cases are open at 15 * 10^9. All of it can be lost if all is answered.
+ * wei with headroom. All of it can be lost if all is answered.
  */
 export const defaultSpendLimit: bigint = 10n ** 18n
 
@@ -35,6 +35,8 @@ export const lossBlocks = 50_400n
 
 // Base fees rise by at most an eighth a block: twice today's holds for six blocks.
 const headroom = 2n
+// Times the bond of a subject without open cases: with more than two open ones it is asked again later.
+const mostTimes = 4n
 // A transaction that nobody has seen for so many blocks (a day of 12-second ones) is not waited for.
 const forgottenBlocks = 7_200n
 // An endpoint that is away is not asked about all cases.
@@ -70,7 +72,7 @@ export type Followed = {
   readonly failure?: BaseError
 }
 
-/** Asks a log for the entry at an index that its head covers; throws as `Sender.send`, `Cases.SpendLimitError`. */
+/** Asks a log for the entry at an index that its head covers; throws as `Sender.send`, `Cases.SpendLimitError`, `Cases.CrowdedError`. */
 export function challengeEntry(
   options: Options,
   of: { readonly logId: Hash; readonly index: bigint },
@@ -79,7 +81,7 @@ export function challengeEntry(
   return open(options, one, { index: of.index }, async () => CaseCalls.challengeEntry(of.logId, of.index))
 }
 
-/** Asks a node for slot 1, 6, 7, 8, 12 or 13 of a receipt; throws as `Sender.send`, `Cases.SpendLimitError`, `Cases.NoAgeError`. */
+/** Asks a node for slot 1, 6, 7, 8, 12 or 13 of a receipt; throws as `Sender.send`, `Cases.SpendLimitError`, `Cases.CrowdedError`, `Cases.NoAgeError`. */
 export function demandOpening(options: Options, receipt: Receipt, slot: number): Promise<Followed> {
   const one = CaseCalls.openingCase(options.crypto, receipt.head.head, slot)
   return open(options, one, { head: receipt.head.head, slot }, async () => {
@@ -93,7 +95,7 @@ export function demandOpening(options: Options, receipt: Receipt, slot: number):
  *
  * - `order`: its 416 bytes and the opening of slot 1; `signer`: the key that signed it, unless the client is the sender's address
  *
- * Throws: as `Sender.send`, `Cases.SpendLimitError`, `Cases.NoAgeError`.
+ * Throws: as `Sender.send`, `Cases.SpendLimitError`, `Cases.CrowdedError`, `Cases.NoAgeError`.
  */
 export function demandContent(
   options: Options,
@@ -223,14 +225,20 @@ function caseOf(one: CaseCalls.Case, court: Court) {
   return { class: faultClass as 17 | 18, subject, keyEpoch, incident, challenger: court.sender.address }
 }
 
-/** A bond that the contract still takes when the base fee has doubled. */
+/**
+ * A bond that the contract still takes when the base fee has doubled. Throws `Cases.CrowdedError` where open cases have doubled it too
+ * often: of an answered case all of the doubling is burnt, and who is accused may have opened them itself.
+ */
 async function bondFor(court: Court, subject: Hash, slot: number | undefined): Promise<bigint> {
   const { rpc, contracts } = court
   const answer = Rpc.asFormed('eth_getBlockByNumber', await rpc.request('eth_getBlockByNumber', ['latest', false]))
   const block = answer as { readonly baseFeePerGas?: string | null } | null
   const floor = await CourtCalls.bondFloor(rpc, contracts.faultCourt.address)
   const count = await CaseCalls.openCases(rpc, contracts.faultCases.address, subject)
-  return CaseCalls.bondOf({ baseFee: headroom * BigInt(block?.baseFeePerGas ?? '0x0'), floor, open: count, slot })
+  const terms = { baseFee: headroom * BigInt(block?.baseFeePerGas ?? '0x0'), floor, slot }
+  const bond = CaseCalls.bondOf({ ...terms, open: count })
+  if (bond > mostTimes * CaseCalls.bondOf({ ...terms, open: 0n })) throw new CrowdedError(count, bond)
+  return bond
 }
 
 async function assertWithinLimit(options: Options, caseId: string, bond: bigint): Promise<void> {
@@ -362,6 +370,16 @@ export class SpendLimitError extends PolicyError<'spend-limit'> {
   constructor(limit: bigint, spent: bigint, bond: bigint) {
     super('spend-limit', 'The bond would exceed what may be spent on cases.', {
       facts: [`Limit: ${limit} wei`, `In open and lately answered cases: ${spent} wei`, `Bond: ${bond} wei`],
+    })
+  }
+}
+
+/** Too many cases are open against who is asked, so a bond costs many times what it costs without them. */
+export class CrowdedError extends PolicyError<'cases-crowded'> {
+  override readonly name = 'Cases.CrowdedError'
+  constructor(open: bigint, bond: bigint) {
+    super('cases-crowded', 'Open cases have made the bond too dear; try again when some of them are closed.', {
+      facts: [`Open: ${open}`, `Bond: ${bond} wei`],
     })
   }
 }

@@ -1,4 +1,7 @@
-/** What an accused wanted of a challenger's limit and does not get: that a case opened by another keeps it from opening its own. */
+/**
+ * What an accused wanted of a challenger and does not get: that a case opened by another keeps it from opening its own, and that cases
+ * which the accused opened itself make the bond of an honest one dear.
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
@@ -17,14 +20,14 @@ const own = filled(20, 5)
 const abi = [...casesAbi, ...courtAbi] as Abi
 
 /** Contracts in memory: no case is there until it is sent; the least bond is a milli-coin. */
-function courtWith() {
+function courtWith(open = 0n) {
   let sent: bigint | undefined
   const answers = (): Readonly<Record<string, unknown>> => ({
     getCase: {
       challenger: sent === undefined ? `0x${'00'.repeat(20)}` : Bytes.to0x(own),
       ...{ openedAtBlock: 90, state: sent === undefined ? 0 : 1, bondGwei: Number((sent ?? 0n) / 10n ** 9n) },
     },
-    openCases: 0n,
+    openCases: open,
     caseTerms: [600n, 300n, 10n ** 15n],
     getWindows: {
       ...{ graceBlocks: 600, openWindowBlocks: 600, answerBlocks: 300, evidenceBlocks: 600, revealBlocks: 1 },
@@ -72,4 +75,25 @@ test('only own bonds are held against the limit: who opens a case first binds hi
   await assert.rejects(Cases.challengeEntry({ ...options, court: courtWith() }, { ...asked, index: 3n }), {
     code: 'spend-limit',
   })
+})
+
+test('a bond that open cases have doubled more than twice is not paid; it is asked again later', async () => {
+  const options = { crypto, cases: memoryCaseStore() }
+  for (const [open, times] of [
+    [1n, 2n],
+    [2n, 4n],
+  ] as const) {
+    const { state } = await Cases.challengeEntry(
+      { ...options, court: courtWith(open) },
+      { logId: filled(32, 1), index: open },
+    )
+    assert.equal(state.bond, times * 10n ** 15n)
+  }
+  const asked = { logId: filled(32, 1), index: 3n }
+  await assert.rejects(Cases.challengeEntry({ ...options, court: courtWith(3n) }, asked), {
+    code: 'cases-crowded',
+    action: 'decide',
+  })
+  assert.equal((await options.cases.list()).length, 2, 'nothing is written down')
+  await Cases.challengeEntry({ ...options, court: courtWith(2n) }, asked)
 })

@@ -59,4 +59,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b506040516122ec3803806
 export const codeHash = '0x1b1ed92206ff5d22ca983b6383003bef233bd0ed1d5d4788acb1d4f90159e0a6'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '7b900bc539be36a7296cdff7947d340c6d5a1ad03ad6e781f209610cdfe51761'
+export const sourceDigest = 'bd1aa4bbf0e8d2b7983ce2c44b9aa35d8f195c773b69b5cf412fc18f5462e35c'

@@ -71,4 +71,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b506040516163643803806
 export const codeHash = '0x7d0e4176f95767bf11214f511a2b8384e9c50f2a3265bb8285d1d596a1a41e78'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '7b900bc539be36a7296cdff7947d340c6d5a1ad03ad6e781f209610cdfe51761'
+export const sourceDigest = 'bd1aa4bbf0e8d2b7983ce2c44b9aa35d8f195c773b69b5cf412fc18f5462e35c'

@@ -41,4 +41,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b506040516126ba380380612
 export const codeHash = '0xd98a668e36eb26b74a9f605732845bc24e4cdd8108d87bb7fc8bebafa512361d'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = '7b900bc539be36a7296cdff7947d340c6d5a1ad03ad6e781f209610cdfe51761'
+export const sourceDigest = 'bd1aa4bbf0e8d2b7983ce2c44b9aa35d8f195c773b69b5cf412fc18f5462e35c'
