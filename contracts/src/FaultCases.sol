@@ -122,7 +122,7 @@ contract FaultCases is IFaultCases, CourtEvidence {
         uint256 openedAt = _cases[_demandId(head, receiptHash, slot)].openedAtBlock;
         (uint256 openWindowBlocks,,) = _court.caseTerms();
         if (anchoredAt + openWindowBlocks >= openedAt) revert WrongAge(anchoredAt);
-        _closeDemand(head, receiptHash, slot);
+        _closeOld(head, receiptHash, slot);
     }
 
     /// @inheritdoc IFaultCases
@@ -248,6 +248,23 @@ contract FaultCases is IFaultCases, CourtEvidence {
         bytes32 nodeId = head.nodeId();
         address operator = _registry.getNode(nodeId).operator;
         _close(_demandId(head, receiptHash, slot), nodeId, operator, _slotGas(slot));
+    }
+
+    /// @dev The receipt was older than it looked: the operator gets what showing that costs and no more, or receipts put into
+    /// a log that nobody knows would live on the bonds of who demands them in good faith. The challenger gets the rest, but
+    /// for a quarter of what doubling added, so that a subject does not fill its places with such receipts for nothing.
+    function _closeOld(bytes calldata head, bytes32 receiptHash, uint8 slot) private {
+        bytes32 nodeId = head.nodeId();
+        bytes32 caseId = _demandId(head, receiptHash, slot);
+        (uint256 bond, uint256 base) = _take(caseId, nodeId, _slotGas(slot));
+        (,, uint256 floor) = _court.caseTerms();
+        uint256 pay = _baseBond(SLOT_ANSWER_GAS, floor) / 2;
+        if (pay > base / 2) pay = base / 2;
+        uint256 burnt = (bond - base) / 4;
+        _credits[_registry.getNode(nodeId).operator] += pay;
+        _credits[address(0)] += burnt;
+        _credits[_cases[caseId].challenger] += bond - pay - burnt;
+        _answered(caseId, nodeId);
     }
 
     function _demandId(bytes calldata head, bytes32 receiptHash, uint8 slot) private pure returns (bytes32) {

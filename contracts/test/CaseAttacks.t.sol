@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { IAnchorLog } from "../src/interfaces/IAnchorLog.sol";
 import { IFaultCases } from "../src/interfaces/IFaultCases.sol";
+import { IFaultCourt } from "../src/interfaces/IFaultCourt.sol";
 import { IFaultEvidence } from "../src/interfaces/IFaultEvidence.sol";
 import { CourtFixture } from "./support/CourtFixture.sol";
 import { CourtSigning } from "./support/CourtSigning.sol";
@@ -15,6 +16,43 @@ contract CaseAttacksTest is CourtFixture {
     function setUp() public {
         _deployAll();
         _bond(_nodeId, 1_000 ether, 0);
+    }
+
+    /// @dev The attack: a receipt that lies in a log nobody knows looks young in a public one. Who demands an opening is
+    /// shown the hidden place, gets no opening, and pays the node for it.
+    function test_hiddenLogTakesNoBond() public {
+        (CourtSigning.HeadFields memory h, bytes32 hidden, bytes memory demand) = _bait();
+        uint256 bond = _cases.minimumBond(_nodeId, 18, 6);
+        _send(REPORTER, address(_cases), demand, bond);
+        _answerBefore(h, hidden);
+        VM.assertEq(_cases.credit(OPERATOR), bond / 2, "what the answer cost");
+        VM.assertEq(_cases.credit(REPORTER), bond - bond / 2, "the rest comes back");
+        VM.assertEq(_cases.credit(address(0)), 0, "nothing to burn");
+        VM.assertEq(_cases.openCases(_nodeId), 0, "closed");
+    }
+
+    /// @dev A subject that fills its places with such receipts would get its bonds back: a quarter of what doubling adds
+    /// is burnt.
+    function test_hiddenLogFillsNoPlacesForNothing() public {
+        (CourtSigning.HeadFields memory h, bytes32 hidden, bytes memory demand) = _bait();
+        uint256 base = _cases.minimumBond(_nodeId, 18, 6);
+        _send(REPORTER, address(_cases), demand, 9 * base);
+        _answerBefore(h, hidden);
+        VM.assertEq(_cases.credit(OPERATOR), base / 2, "what the answer cost");
+        VM.assertEq(_cases.credit(address(0)), 2 * base, "a quarter of eight");
+        VM.assertEq(_cases.credit(REPORTER), 7 * base - base / 2, "the rest");
+    }
+
+    /// @dev Receipts that were in time in a public log are young for longer than two pledges last.
+    function test_openWindowIsLongerThanPledges() public {
+        IFaultCourt.Windows memory w = _windows();
+        w.openWindowBlocks = uint32(2 * MINIMUM);
+        VM.expectRevert(abi.encodeWithSelector(IFaultCourt.InvalidParameter.selector));
+        VM.prank(address(_timelock));
+        _court.setWindows(w);
+        w.openWindowBlocks = uint32(2 * MINIMUM + 1);
+        VM.prank(address(_timelock));
+        _court.setWindows(w);
     }
 
     /// @dev The attack: the subject opens seven cases against itself, the eighth, honest one pays 128 bonds, and three
@@ -65,6 +103,28 @@ contract CaseAttacksTest is CourtFixture {
         VM.assertEq(_cases.credit(OPERATOR) - credit, second - second / 4, "three quarters of the bond at most");
         VM.assertEq(address(_cases).balance, first + second, "the balance is all credits");
         VM.assertEq(_cases.credit(OPERATOR) + _cases.credit(address(0)), first + second, "of which none is lost");
+    }
+
+    /// @dev A receipt in a hidden log, and later, in time, in the public one.
+    function _bait() private returns (CourtSigning.HeadFields memory h, bytes32 hidden, bytes memory demand) {
+        h = _fields(0, 0);
+        h.claimsRoot = keccak256("a root that nothing opens");
+        bytes32 leaf = CourtSigning.leafOf(CourtSigning.entry(h));
+        hidden = _register(0x203);
+        _anchorIn(hidden, 0x203, 1, leaf);
+        _roll(uint256(_windows().openWindowBlocks) + 1);
+        _court.observe(_logId);
+        uint64 seenAt = uint64(_now);
+        _roll(1);
+        _anchor(_signed(1, leaf, new bytes32[](0)));
+        IFaultEvidence.Inclusion memory place = IFaultEvidence.Inclusion(_logId, 0, 1, new bytes32[](0));
+        IFaultEvidence.SignedHead memory head = CourtSigning.signedHead(NODE_KEY, h);
+        demand = abi.encodeCall(IFaultCases.demandOpening, (head, place, 2, seenAt, 6));
+    }
+
+    function _answerBefore(CourtSigning.HeadFields memory h, bytes32 hidden) private {
+        IFaultEvidence.Inclusion memory place = IFaultEvidence.Inclusion(hidden, 0, 1, new bytes32[](0));
+        _cases.answerAnchoredBefore(CourtSigning.head(h), 6, place);
     }
 
     function _ask(address sender, CourtSigning.HeadFields memory h, bytes32 logId, uint8 slot)

@@ -63,7 +63,7 @@ contract CourtStorageTest is CourtFixture {
         _expect(court, bytes32(uint256(1)), uint256(uint160(address(_stake))) | percents, "slot 1: stake, percents");
         uint256 word = uint256(uint160(address(_anchorLog))) | (600 << 160) | (600 << 192) | (14_400 << 224);
         _expect(court, bytes32(uint256(2)), word, "slot 2: anchorLog, grace, incident, capWindow");
-        word = uint256(uint160(address(_registry))) | (600 << 160) | (300 << 192) | (uint256(REVEAL) << 224);
+        word = uint256(uint160(address(_registry))) | (1_300 << 160) | (300 << 192) | (uint256(REVEAL) << 224);
         _expect(court, bytes32(uint256(3)), word, "slot 3: registry, openWindow, answer, reveal");
         word = uint256(uint160(address(_cases))) | (600 << 160) | (1e6 << 192);
         _expect(court, bytes32(uint256(4)), word, "slot 4: cases, evidence, bondFloorGwei");

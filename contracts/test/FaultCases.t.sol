@@ -228,7 +228,7 @@ contract FaultCasesTest is CourtFixture {
     /// @dev The attack: an old receipt, whose openings the node has thrown away, is demanded under a new step, or put into
     /// a new log and demanded there.
     function test_F18_oldReceipts() public {
-        _roll(601);
+        _roll(1_301);
         bytes memory reason = abi.encodeWithSelector(IFaultCases.WrongAge.selector, uint256(100));
         _expect(REPORTER, _demandData(6, 1, 0), 1 ether, reason);
 

@@ -30,7 +30,7 @@ contract FaultCourtTest is CourtFixture {
         VM.assertEq(registry, address(_registry), "registry");
         VM.assertEq(cases, address(_cases), "cases");
         VM.assertEq(_court.timelock(), address(_timelock), "timelock");
-        VM.assertEq(_court.exposureBlocks(), 600 + 600 + 600 + 300 + 600, "exposure");
+        VM.assertEq(_court.exposureBlocks(), 600 + 600 + 1_300 + 300 + 600, "exposure");
         VM.assertEq(abi.encode(_court.getPenalties()), abi.encode(_penalties()), "penalties");
         VM.assertEq(abi.encode(_court.getWindows()), abi.encode(_windows()), "windows");
     }
@@ -121,7 +121,7 @@ contract FaultCourtTest is CourtFixture {
         IFaultCourt.Windows memory w = _windows();
         w.evidenceBlocks = 700;
         VM.prank(address(_timelock));
-        VM.expectRevert(abi.encodeWithSelector(IFaultCourt.ExposureTooLong.selector, 2_800, 2_800));
+        VM.expectRevert(abi.encodeWithSelector(IFaultCourt.ExposureTooLong.selector, UNBOND, UNBOND));
         _court.setWindows(w);
     }
 

@@ -182,9 +182,9 @@ contract StakeManagerTest is CourtFixture {
         VM.prank(address(_timelock));
         _stake.setParameters(5_000, 10);
         VM.assertEq(_stake.unbondBlocks(), 5_000, "unbondBlocks");
-        VM.expectRevert(abi.encodeWithSelector(IStakeManager.UnbondBlocksTooFew.selector, 2_700, 2_700));
+        VM.expectRevert(abi.encodeWithSelector(IStakeManager.UnbondBlocksTooFew.selector, 3_400, 3_400));
         VM.prank(address(_timelock));
-        _stake.setParameters(2_700, 10);
+        _stake.setParameters(3_400, 10);
         VM.expectRevert(abi.encodeWithSelector(IStakeManager.InvalidPercent.selector, 0, 100));
         VM.prank(address(_timelock));
         _stake.setParameters(5_000, 0);

@@ -80,8 +80,8 @@ describe('assay stake', () => {
     assert.deepEqual(
       subjects.map((one: Record<string, string>) => [one.name, one.state, one.selfBond, one.exitDelay, one.openCases]),
       [
-        ['node', 'bonded', '1,000 ASY', '2800', '0'],
-        ['earlier log', 'bonded', '1,000 ASY', '2800', '0'],
+        ['node', 'bonded', '1,000 ASY', '3500', '0'],
+        ['earlier log', 'bonded', '1,000 ASY', '3500', '0'],
       ],
     )
     assert.equal(subjects[0].operator, hex(scene.wallet.address))

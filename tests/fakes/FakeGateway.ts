@@ -424,16 +424,8 @@ export async function start(): Promise<FakeGateway> {
       anchored: undefined,
       told: undefined,
     },
-    ...{
-      stepBlock: () => anchoredAt,
-      height: 110n,
-      observed: new Map(),
-      withheld: new Map(),
-      leaves,
-      entries,
-      heads,
-      issue,
-    },
+    ...{ stepBlock: () => anchoredAt, height: 110n, observed: new Map(), leaves, entries, heads, issue },
+    withheld: new Map(),
     hints: { anchored: [], observed: [], conflicts: [] },
     keyRecord: { keyId: keyIdOf(signers.node), role: 1, validUntilBlock: 0n },
     close: () =>

@@ -352,6 +352,8 @@ abstract contract CourtRecords is IFaultCourt, Timelocked, CourtEvidence {
         // A pledge that is covered in the last block of its grace, and never shown, has a second grace after its case:
         // what stake has to outlast for that must not be longer than for a demanded opening.
         if (w.openWindowBlocks < w.graceBlocks) revert InvalidParameter();
+        // A receipt that its log anchors in time is young by far when it is seen first: what looks young and is old was hidden.
+        if (w.openWindowBlocks <= 2 * uint256(_anchorLog.minPledgeBlocks())) revert InvalidParameter();
         // Who commits within the time for evidence must be able to file within it.
         if (w.revealBlocks >= w.evidenceBlocks || w.bondFloorGwei > MAX_BOND_FLOOR_GWEI) revert InvalidParameter();
         (_graceBlocks, _openWindowBlocks, _answerBlocks) = (w.graceBlocks, w.openWindowBlocks, w.answerBlocks);

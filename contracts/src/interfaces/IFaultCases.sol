@@ -126,7 +126,8 @@ interface IFaultCases is IFaultEvidence {
     /// @notice Answers a demand: the slot is unused.
     function answerAbsent(bytes calldata head, uint8 slot, bytes32[4] calldata path) external;
 
-    /// @notice Answers a demand: the receipt was anchored before the window, in any log.
+    /// @notice Answers a demand: the receipt was anchored before the window, in any log. The operator gets what that costs,
+    /// the challenger most of the bond back.
     function answerAnchoredBefore(bytes calldata head, uint8 slot, Inclusion calldata place) external;
 
     /// @notice Records the fault of a case that was not answered in time. Anybody may send it.

@@ -25,7 +25,7 @@ abstract contract CourtFixture is LogFixture {
     address internal constant PROPOSER = address(0x901);
     uint256 internal constant NODE_KEY = 0x101;
     uint256 internal constant WITNESS_KEY = 0x102;
-    uint64 internal constant UNBOND = 2_800;
+    uint64 internal constant UNBOND = 3_500;
     uint32 internal constant REVEAL = 2;
     bytes32 internal constant RANDOM = keccak256("random salt of a filing");
     bytes32 internal constant BLOCK_HASH = keccak256("block of issue");
@@ -67,7 +67,7 @@ abstract contract CourtFixture is LogFixture {
     }
 
     function _windows() internal pure returns (IFaultCourt.Windows memory) {
-        return IFaultCourt.Windows(600, 600, 300, 600, REVEAL, 1e6);
+        return IFaultCourt.Windows(600, 1_300, 300, 600, REVEAL, 1e6);
     }
 
     function _addKey(bytes32 nodeId, uint256 privateKey, uint8 role) internal {

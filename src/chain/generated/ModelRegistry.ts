@@ -29,4 +29,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b506110bd8061001c5f395ff
 export const codeHash = '0xe1f0f15916d39aac594d2e55ddfcdb6f15cf2b6ab6e33224ebb796afd2dbb785'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'bd1aa4bbf0e8d2b7983ce2c44b9aa35d8f195c773b69b5cf412fc18f5462e35c'
+export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'

@@ -133,14 +133,16 @@ describe('cases', () => {
     const strange = { words, opening: claims.opening(1), signer: newSigner() }
     const isRefused = (name: string) => (error: unknown) =>
       error instanceof Sender.CallRevertedError && error.errorName === name
-    await assert.rejects(Cases.demandContent(open, receipt, 4, strange), isRefused('NotOrderSigner'))
-    await assert.rejects(Cases.demandOpening(open, receipt, 4), isRefused('SlotNotOpenToAll'))
+    // Three are open: the next bond would be eight times the plain one, for whoever asks.
+    await assert.rejects(Cases.demandOpening(open, receipt, 8), Cases.CrowdedError)
     for (const slot of [5, 6]) {
       const { salt, value, path } = claims.opening(slot)
       const opening = { salt: hex(salt), value: hex(value), path: path.map(hex) }
       await answer('answerOpening', [hex(receipt.head.head), slot, opening])
     }
     await answer('answerAbsent', [hex(receipt.head.head), 13, claims.opening(13).path.map(hex)])
+    await assert.rejects(Cases.demandContent(open, receipt, 4, strange), isRefused('NotOrderSigner'))
+    await assert.rejects(Cases.demandOpening(open, receipt, 4), isRefused('SlotNotOpenToAll'))
     const followed = await Cases.follow(open)
     assert.deepEqual(
       followed.map(({ state }) => state.stage),
@@ -181,7 +183,7 @@ describe('cases', () => {
     const young = await Evidence.newLog(scene)
     const place = { ...receipt.place, logId: young.logId, index: 0n }
     assert.deepEqual(await Cases.seenBefore(court, place), { how: 1, seenAt: 0n })
-    await Evidence.mine(scene, 600)
+    await Evidence.mine(scene, 1_300)
     await assert.rejects(Cases.seenBefore(court, place), Cases.NoAgeError)
     const at = await Filing.observe(court, young.logId)
     assert.deepEqual(await Cases.seenBefore(court, place), { how: 2, seenAt: at })

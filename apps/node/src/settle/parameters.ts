@@ -49,10 +49,10 @@ export const timelockSeconds = 172_800n
 export const developmentPledgeBlocks = 600n
 
 export const development: ChainParameters = Object.freeze({
-  ...{ development: true, minPledgeBlocks: developmentPledgeBlocks, unbondBlocks: 2_800n, minSelfPercent: 20 },
+  ...{ development: true, minPledgeBlocks: developmentPledgeBlocks, unbondBlocks: 3_500n, minSelfPercent: 20 },
   ...{ incidentBlocks: 600, capWindowBlocks: 14_400 },
   windows: Object.freeze({
-    ...{ graceBlocks: 600, openWindowBlocks: 600, answerBlocks: 300, evidenceBlocks: 600 },
+    ...{ graceBlocks: 600, openWindowBlocks: 1_300, answerBlocks: 300, evidenceBlocks: 600 },
     ...{ revealBlocks: 1, bondFloorGwei: 1_000_000n },
   }),
 })

@@ -59,7 +59,7 @@ test('a piece brings the stake of node and log, once both have some, and never w
   const { stakeManager, faultCourt, faultCases, ...shown } = facts.stake
   assert.deepEqual({ stakeManager, faultCourt, faultCases }, stake)
   assert.deepEqual(shown, {
-    ...{ unbondBlocks: 2_800n, contradictionPercent: 100 },
+    ...{ unbondBlocks: 3_500n, contradictionPercent: 100 },
     node: { ...ofSubject, selfShares: 100n * token, extraPledgeBlocks: 0n },
     log: { ...ofSubject, selfShares: 30n * token, extraPledgeBlocks: 40n },
   })
