@@ -23,4 +23,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b50611ce98061001c5f395ff
 export const codeHash = '0x0bb9f8ebb8d717b4c285c8f7404ed5378cc6cdc8d7181e5a94117c4009ed09da'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'fe14fb3dcc0e57f892b7332dedbcfa971c4b60c9a7a3b50253920a5a60fde4d5'
+export const sourceDigest = 'af9f792cfe64653c9646b4d84946e74b612397748314323fc0655dc72021b547'

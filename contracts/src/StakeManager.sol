@@ -53,7 +53,9 @@ contract StakeManager is IStakeManager, Timelocked {
         uint64 unbondBlocks_,
         uint8 minSelfPercent_
     ) Timelocked(timelock_) {
-        if (unbondBlocks_ > MAX_PLEDGE_BLOCKS) revert UnbondBlocksTooMany(unbondBlocks_, MAX_PLEDGE_BLOCKS);
+        if (unbondBlocks_ > MAX_PLEDGE_BLOCKS) {
+            revert UnbondBlocksTooMany(unbondBlocks_, MAX_PLEDGE_BLOCKS);
+        }
         (_token, _court, _registry, _anchorLog) = (token, court, registry, anchorLog);
         _maxUnbondBlocks = MAX_GROWTH * unbondBlocks_;
         _setParameters(0, unbondBlocks_, minSelfPercent_);

@@ -133,7 +133,9 @@ contract WithheldAttacksTest is CourtFixture {
         VM.assertEq(_cases.credit(REPORTER), credit, "the challenger keeps its bond");
         VM.assertTrue(_isRecorded(caseId), "withheld stays on record");
         _roll(2_000);
-        _expectRefused(_unkept(p, true, 3, 0), abi.encodeWithSelector(IFaultEvidence.NotWithheld.selector, _logId, uint64(0)));
+        _expectRefused(
+            _unkept(p, true, 3, 0), abi.encodeWithSelector(IFaultEvidence.NotWithheld.selector, _logId, uint64(0))
+        );
         (bool again,) = _try(ANYBODY, address(_cases), answer, 0);
         VM.assertFalse(again, "answered once");
     }

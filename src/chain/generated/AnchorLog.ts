@@ -44,4 +44,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b5060405161286f3803806
 export const codeHash = '0xd9748eeae685849a87dd6a08af6341442b5493461950fd7acb0495d44617af2d'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'

@@ -71,4 +71,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b50604051614f933803806
 export const codeHash = '0x1ac13bb08ee8bc2383c555ed8a2166f5b13129c45f1fc7af59e04b05fb831537'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'

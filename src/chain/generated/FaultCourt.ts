@@ -71,4 +71,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b506040516164fa3803806
 export const codeHash = '0x5088453b3bf0637e7bea07abb7e3aabfb59e1e323d36ef1c89798dce1de982d8'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'

@@ -29,4 +29,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b506110bd8061001c5f395ff
 export const codeHash = '0xe1f0f15916d39aac594d2e55ddfcdb6f15cf2b6ab6e33224ebb796afd2dbb785'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'

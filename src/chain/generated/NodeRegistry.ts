@@ -41,4 +41,4 @@ export const bytecode = '0x6080604052348015600e575f5ffd5b506040516126ba380380612
 export const codeHash = '0xd98a668e36eb26b74a9f605732845bc24e4cdd8108d87bb7fc8bebafa512361d'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'

@@ -67,4 +67,4 @@ export const bytecode = '0x608060405234801561000f575f5ffd5b506040516143023803806
 export const codeHash = '0x2999696a7ee20645caf21e1c6326f37ac1c1a54e1db977cd621b1f24226a56c0'
 
 /** SHA-256 over the sources, settings and versions that this was made from. */
-export const sourceDigest = 'f1d9581ae3397f68d76c0ac74e9abb59fc8bed6725d0eb8022c4a8337f79c87c'
+export const sourceDigest = '15d128b35f01ad5785eefe8bbc6885201b934489a7cad06fed4f01c9ed42d36c'
