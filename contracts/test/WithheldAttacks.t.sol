@@ -110,6 +110,32 @@ contract WithheldAttacksTest is CourtFixture {
         _file(_unkept(p, true, 3, 0));
     }
 
+    /// @dev Stake that begins to leave with the pledge is still there when the longest case is filed: covered in the last
+    /// block of the grace, demanded then, with the grace after the case and the time for evidence.
+    function test_stakeOutlastsTheLongestCase() public {
+        _bond(_logId, 1_000 ether, 0);
+        _anchor(_step(0, 8));
+        IFaultEvidence.Pledge memory p = _pledge(keccak256("leaf of the victim"), 8, uint64(_now));
+        VM.prank(OPERATOR);
+        _stake.retire(_logId);
+        _roll(600 + 600);
+        _appendNothing();
+        _challengeAndExpire(REPORTER, 8);
+        _roll(600 + _windows().evidenceBlocks);
+        VM.assertTrue(_now < _stake.exitBlock(_logId), "nothing has left");
+        _file(_unkept(p, true, 3, 0));
+        VM.assertEq(_stake.getSubject(_logId).index, 0, "all of it");
+    }
+
+    /// @dev Windows in which that would not hold are refused.
+    function test_graceIsNotLongerThanTheOpenWindow() public {
+        IFaultCourt.Windows memory w = _windows();
+        (w.graceBlocks, w.evidenceBlocks) = (w.openWindowBlocks + 1, REVEAL + 1);
+        VM.prank(address(_timelock));
+        VM.expectRevert(abi.encodeWithSelector(IFaultCourt.InvalidParameter.selector));
+        _court.setWindows(w);
+    }
+
     /// @dev An honest log that missed the time of the case still shows the entry: it is paid nothing and F17 stays on
     /// record, but the pledge is not missing.
     function test_lateAnswer() public {
