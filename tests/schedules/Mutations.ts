@@ -119,7 +119,11 @@ export const all: readonly {
   { name: "the log's highest head is not asked for", make: deafNode, classes: [1, 13] },
   { name: 'pledges and checkpoints over entries that no disk holds', make: logInMemory, classes: [2, 3] },
   { name: 'a start compares nothing', make: noComparison, classes: [2, 3] },
-  { name: 'a key goes on under another log', make: unboundKey, classes: [1, 13], seed: 240 },
+  {
+    // A key that is replaced seldom lives long enough to meet another log.
+    ...{ name: 'a key goes on under another log', make: unboundKey, classes: [1, 13], seed: 240 },
+    change: (_, seed) => Schedule.withoutNewKeys(seed),
+  },
   {
     ...{ name: 'log and mirror are put back, and the node is not asked', make: forgottenPledges, classes: [2, 3] },
     change: Schedule.withRestoreOfBoth,

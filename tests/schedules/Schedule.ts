@@ -54,6 +54,12 @@ const roles = Parts.roles
 
 /** The schedule of a seed. */
 export function generate(seed: number, bounds: Schedule['bounds'] = 'within'): Schedule {
+  const schedule = withoutNewKeys(seed, bounds)
+  return { ...schedule, events: withNewKeys(schedule.events, seed) }
+}
+
+/** The same in which nobody replaces a key that is well. */
+export function withoutNewKeys(seed: number, bounds: Schedule['bounds'] = 'within'): Schedule {
   const random = Random.create(seed)
   const logs = random.chance(0.3) ? 2 : 1
   const length = 12 + random.below(36)
@@ -112,7 +118,7 @@ export function generate(seed: number, bounds: Schedule['bounds'] = 'within'): S
     else if (kind < 99) add({ what: 'heal' })
     else if (random.chance(0.4)) add({ what: 'wipe' })
   }
-  return { seed, logs, bounds, events: withNewKeys(events, seed) }
+  return { seed, logs, bounds, events }
 }
 
 /** What a seed gave before there were keys to replace it still gives, with replacements at places of their own. */
