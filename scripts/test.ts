@@ -83,7 +83,6 @@ async function nodeTest(files: readonly string[], args: readonly string[], optio
         // What is compiled once need not be compiled in the next process.
         NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/compiled'),
         ASSAY_TEST_COUNTS: countsFile,
-        ASSAY_TEST_FILES: JSON.stringify(files),
         ...isGiven('ASSAY_FUZZ_RUNS', options.fuzzRuns),
         ...isGiven('ASSAY_CRASH_ROUNDS', options.crashRounds),
         ...isGiven('ASSAY_SCHEDULES', options.schedules),
