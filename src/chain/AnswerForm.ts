@@ -10,7 +10,6 @@ const expected: Readonly<Record<string, readonly [what: string, is: (value: unkn
   ...named(['eth_blockNumber', 'eth_estimateGas'], 'a quantity of 64 bits', below(2n ** 64n)),
   ...named(['eth_getTransactionCount'], 'a quantity of 53 bits', below(2n ** 53n)),
   ...named(['eth_call', 'eth_getCode', 'eth_getStorageAt'], 'hex data', isData),
-  ...named(['eth_sendRawTransaction', 'eth_sendTransaction'], 'a hash', isHash),
   ...named(
     ['eth_getBlockByNumber'],
     'a block',

@@ -4,7 +4,7 @@
  *
  * Nothing is kept on disk: after a restart whoever sends looks at the chain and decides anew.
  */
-import type { Hex, TransactionSerializableEIP1559 } from 'viem'
+import { type Hex, keccak256, type TransactionSerializableEIP1559 } from 'viem'
 import * as Bytes from '../protocol/Bytes.ts'
 import { UnavailableError, UsageError } from '../protocol/errors.ts'
 import * as ContractErrors from './ContractErrors.ts'
@@ -115,9 +115,10 @@ export function create(options: {
         ...(request.to === undefined ? {} : { to: request.to }),
       })
       try {
-        const hash = (await rpc.request('eth_sendRawTransaction', [raw])) as string
+        await rpc.request('eth_sendRawTransaction', [raw])
         next = nonce + 1n
-        return { raw, hash, nonce, request }
+        // Whatever the endpoint calls it.
+        return { raw, hash: keccak256(raw), nonce, request }
       } catch (error) {
         // Somebody else uses the same key, or the chain moved: number it anew. Nothing of this attempt can be mined.
         const isNumberTaken = /nonce too low|underpriced/i.test(answerOf(error))
