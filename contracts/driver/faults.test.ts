@@ -348,7 +348,8 @@ describe('fault files before FaultCourt', { skip }, () => {
         if (compared.length === together || made === to)
           for (const answer of await Promise.all(compared.splice(0))) counts[answer]++
       }
-      assert.ok(counts.refused > (to - from) / 2, JSON.stringify({ seed, counts }))
+      // Both answers, often: what only refuses compares little, and what only accepts changed nothing.
+      assert.ok(Math.min(counts.refused, counts.accepted) > (to - from) / 8, JSON.stringify({ seed, counts }))
     })
   }
 })
