@@ -5,9 +5,9 @@
 
 /** What is expected of the answers of some methods; the others are read by parsers of their own. */
 const expected: Readonly<Record<string, readonly [what: string, is: (value: unknown) => boolean]>> = {
-  ...named(['eth_gasPrice', 'eth_getBalance', 'eth_chainId'], 'a quantity', isQuantity),
+  ...named(['eth_gasPrice', 'eth_getBalance'], 'a quantity', isQuantity),
   // What goes into a transaction of ours has to fit into one.
-  ...named(['eth_blockNumber', 'eth_estimateGas'], 'a quantity of 64 bits', below(2n ** 64n)),
+  ...named(['eth_chainId', 'eth_blockNumber', 'eth_estimateGas'], 'a quantity of 64 bits', below(2n ** 64n)),
   ...named(['eth_getTransactionCount'], 'a quantity of 53 bits', below(2n ** 53n)),
   ...named(['eth_call', 'eth_getCode', 'eth_getStorageAt'], 'hex data', isData),
   ...named(

@@ -164,7 +164,7 @@ describe('assay stake', () => {
   })
 
   test('when the time has come everything that left is paid out, and what was retired without asking', async () => {
-    for (let piece = 0; piece < 10; piece++) await Evidence.mine(scene, 360)
+    await Evidence.mine(scene, 3_600)
     const paid = await json(['withdraw'])
     const named = (rows: Record<string, string>[]) => rows.map(({ of, withdrawn }) => [of, withdrawn])
     assert.deepEqual(named(paid.value), [

@@ -45,9 +45,10 @@ export async function openChain(options: {
     }
   }
   const urls = parseEndpoints(chainRpcUrl)
-  const answer = await Rpc.create({ url: urls[0], chainId: 0n }).request('eth_chainId')
-  if (typeof answer !== 'string' || !/^0x[0-9a-f]{1,16}$/.test(answer)) throw new ChainEndpointError('no chain id')
-  const chainId = BigInt(answer)
+  const chainId = await Rpc.askNumber(Rpc.create({ url: urls[0], chainId: 0n }), 'eth_chainId').catch((error) => {
+    if (error instanceof Rpc.LieError) throw new ChainEndpointError('the first one does not say its chain id')
+    throw error
+  })
   const rpcs = urls.map((url) => Rpc.create({ url, chainId }))
   const [sending] = rpcs as [Rpc.Rpc, ...Rpc.Rpc[]]
   const k = Quorum.majority(rpcs.length)

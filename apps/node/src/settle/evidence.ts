@@ -1,5 +1,7 @@
 /** evidence.ts - for tests: subjects with stake on a scene's chain, and the evidence of each fault against them. */
+
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   AnchorLogContract,
   AssayTokenContract,
@@ -189,11 +191,25 @@ export async function receiptOf(scene: Scene, node: Node, claimsRoot: Uint8Array
   return { head, signature, publicKey: node.signer.publicKey, entry, leaves }
 }
 
-/** Makes blocks at once. Never asked twice, and given time: hundreds take seconds on a busy machine. */
+/** Of requests for blocks, a fifth of a second apart: longer than the supervisor takes to start a chain. */
+const maxFailures = 150
+
+/**
+ * Makes blocks, in pieces: a chain that works for seconds on one request looks dead to its supervisor. One that has become too large is
+ * started anew on the way, and goes on where it was a moment before.
+ */
 export async function mine({ chain, book }: Scene, blocks: number): Promise<void> {
   const rpc = Rpc.create({ url: chain.url, chainId: book.chainId, timeoutMs: 60_000, retries: 0 })
-  for (let left = blocks; left > 0; left -= 500)
-    await rpc.request('anvil_mine', [`0x${Math.min(left, 500).toString(16)}`])
+  const target = (await Rpc.askNumber(rpc, 'eth_blockNumber')) + BigInt(blocks)
+  for (let failures = 0; ; ) {
+    try {
+      const left = target - (await Rpc.askNumber(rpc, 'eth_blockNumber'))
+      if (left <= 0n) return
+      await rpc.request('anvil_mine', [`0x${(left < 50n ? left : 50n).toString(16)}`])
+    } catch (error) {
+      if (!(error instanceof Rpc.RequestError) || ++failures > maxFailures) throw error
+      await sleep(200)
+    }
+  }
 }
-
 export const roleOf = roles
