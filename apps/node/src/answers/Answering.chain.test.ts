@@ -217,6 +217,41 @@ test('an entry whose case was opened and expired while the daemon was away is sh
   await again.stop()
 })
 
+for (const [what, before] of [
+  ['while the chain was out of reach', undefined],
+  ['and the ledger was lost while the daemon was away', () => rmSync(ledgerPath())],
+] as const)
+  test(`an entry whose case was opened and expired ${what} is shown all the same`, async () => {
+    await scene.addReceipt()
+    await scene.anchor()
+    const index = BigInt(scene.entries.length - 1)
+    const one = scene.entryCase(index)
+    let isAway = false
+    const rpc: Rpc.Rpc = {
+      ...scene.rpc,
+      request: async (method, params) => {
+        if (isAway) throw new Rpc.RequestError('rpc-unreachable', method, '')
+        return scene.rpc.request(method, params)
+      },
+    }
+    let service = scene.start({ rpc })
+    await until('a ledger', () => (service.open().length === 0 ? true : undefined))
+    await sleep(200)
+    isAway = true
+    if (before !== undefined) await service.stop()
+    assert.ok(await scene.challengeEntry(index))
+    await scene.mine(301n)
+    const args = [17, Bytes.to0x(one.subject), 0, Bytes.to0x(one.incident)] as const
+    const data = ContractCall.encode({ abi: FaultCasesContract.abi, functionName: 'expireCase', args })
+    await scene.sender.send({ to: scene.contracts.faultCases, data })
+    assert.equal(await scene.stateOf(one), 'expired')
+    before?.()
+    isAway = false
+    if (before !== undefined) service = scene.start()
+    await answered(one)
+    await service.stop()
+  })
+
 test('where the windows are short, openings are kept for a day of blocks', () => {
   const windows = { openWindowBlocks: 600n, answerBlocks: 300n }
   assert.equal(Forgetting.keptBlocks(windows), 86_400n)

@@ -36,6 +36,8 @@ export type Answering = {
 
 /** A block that was seen is taken back at most so deep without the next rounds noticing; deeper, the count still tells. */
 const reorganisedBlocks = 64n
+/** Blocks after which events are read although the count fits: far fewer than a case takes to expire. */
+const blocksBetweenReads = 32n
 /** Ranges of `CasesView.maxRange` blocks that one round looks back. */
 const maxLooks = 50
 const maxBackOffMs = 30_000
@@ -103,8 +105,13 @@ export function startAnswering(options: {
   async function review(newest: bigint): Promise<void> {
     const kept: CasesView.Case[] = []
     for (const one of ledger.cases) {
-      const { state, openedAtBlock } = await view.stateOf(one.caseId)
       const name = nameOf(one)
+      // The next start may find what was put back meanwhile.
+      if (lost.has(name)) {
+        kept.push(one)
+        continue
+      }
+      const { state, openedAtBlock } = await view.stateOf(one.caseId)
       if (state === 'open') {
         const current = { ...one, openedAtBlock }
         if (!open.has(name)) onEvent({ kind: 'opened', case: current })
@@ -113,7 +120,7 @@ export function startAnswering(options: {
         continue
       }
       if (open.delete(name)) onEvent({ kind: 'settled', case: one })
-      const isLate = state === 'expired' && one.class === 17 && !lost.has(name)
+      const isLate = state === 'expired' && one.class === 17
       if (isLate) late.set(name, one)
       else {
         late.delete(name)
@@ -134,7 +141,15 @@ export function startAnswering(options: {
     await review(newest)
     const counts = await Promise.all(subjects.map(view.count))
     const count = counts.reduce((sum, one) => sum + one, 0)
-    if ((count > open.size || !isCaughtUp) && !isNew) {
+    if (isNew) {
+      // Without a ledger: as far back as a case can have been opened whose entry has still time to be shown.
+      const { answerBlocks, openWindowBlocks } = await view.terms()
+      const back = answerBlocks + openWindowBlocks
+      ledger = { ...ledger, scannedTo: newest > back ? newest - back : 0n }
+      isNew = false
+    }
+    // Now and then whatever the count says: it tells nothing of a case that came and expired while the chain was out of reach.
+    if (count > open.size || !isCaughtUp || newest - ledger.scannedTo >= blocksBetweenReads) {
       const from = ledger.scannedTo > reorganisedBlocks ? ledger.scannedTo - reorganisedBlocks : 0n
       for (let start = from; start <= newest; start += CasesView.maxRange) {
         const end = start + CasesView.maxRange - 1n
@@ -145,9 +160,7 @@ export function startAnswering(options: {
     }
     if (count > open.size) await lookBack(newest, count)
     else lookedDownTo = undefined
-    isNew = false
     isCaughtUp = true
-    if (ledger.scannedTo < newest) ledger = { ...ledger, scannedTo: newest }
   }
 
   /** The contract counts more than the new events tell: a folder that was lost or older, or a chain that was reorganised. */
