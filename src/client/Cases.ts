@@ -272,8 +272,11 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   const { answerBlocks } = await CourtCalls.windows(rpc, contracts.faultCourt.address)
   const { challenger, openedAtBlock, bond } = record
   const lastBlock = openedAtBlock + answerBlocks
-  const { nonce: _, askedAtBlock: __, ...before } = record.state === 'expired' ? known : Collecting.unpaid(known)
-  let state: CaseState = { ...before, stage: record.state, challenger, openedAtBlock, lastBlock, bond }
+  // An entry that was shown after its case had expired: the case reads as answered, and what it owes stays owed.
+  const isLate = record.state === 'answered' && known.class === 17 && (await isOnRecord(court, caseId))
+  const stage = isLate ? 'expired' : record.state
+  const { nonce: _, askedAtBlock: __, ...before } = stage === 'expired' ? known : Collecting.unpaid(known)
+  let state: CaseState = { ...before, stage, challenger, openedAtBlock, lastBlock, bond }
   const to = await Rpc.askNumber(rpc, 'eth_blockNumber')
   if (mayExpire && record.state === 'open' && to > lastBlock) {
     try {
@@ -287,8 +290,13 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   }
   await saveIfOther(cases, caseId, state)
   if (mayExpire && state.stage === 'expired') state = await Collecting.collect(crypto, court, cases, caseId, state)
-  if (state.stage !== 'answered') return { caseId, state }
+  if (record.state !== 'answered') return { caseId, state }
   return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
+}
+
+/** Whether a case became a fault, which only one that expired can. */
+async function isOnRecord({ rpc, contracts }: Court, caseId: string): Promise<boolean> {
+  return (await CourtCalls.recorded(rpc, contracts.faultCourt.address, Bytes.fromHex(caseId))) !== undefined
 }
 
 /** A case that is not there: it may come, unless its transaction can no longer be mined or nobody has seen it for long. */

@@ -5,6 +5,7 @@ import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
+import * as Cases from './Cases.ts'
 import * as Collecting from './Collecting.ts'
 import { filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
@@ -80,4 +81,35 @@ test('not while the final state is not shown', async () => {
 test('a case of another needs to be expired there, and no more', async () => {
   assert.equal(await isFinal([caseIn(3n), credit(own, 1n)], other), true)
   assert.equal(await isFinal([caseIn(1n)], other), false)
+})
+
+test('a case that was answered after it had expired is over by the fault on record, and owes the same', async () => {
+  assert.equal(await isFinal([caseIn(2n), record(0n)]), true)
+  assert.equal(await isFinal([caseIn(2n), record(1n)]), false)
+  assert.equal(await isFinal([caseIn(2n), record(0n), credit(own, 1n)]), false)
+  assert.equal(await isFinal([caseIn(2n)]), false)
+  assert.equal(await isFinal([caseIn(2n)], other), false)
+})
+
+test('what a case answered late owes is fetched by its challenger, and its bond is not counted as lost', async () => {
+  for (const isLate of [true, false]) {
+    const cases = memoryCaseStore()
+    const reporter = Bytes.to0x(isLate ? own : new Uint8Array(20))
+    const { court, world } = worldOf({
+      says: {
+        ...{ getFault: [reporter, isLate ? 5n : 0n, isLate ? 17 : 0], credit: 10n ** 15n },
+        getCase: { challenger: Bytes.to0x(own), openedAtBlock: 20, state: 2, bondGwei: 10 ** 6 },
+        getWindows: {
+          ...{ graceBlocks: 600, openWindowBlocks: 1300, answerBlocks: 30, evidenceBlocks: 600, revealBlocks: 1 },
+          bondFloorGwei: 10n ** 6n,
+        },
+      },
+      answer: (method) => (method === 'eth_getLogs' ? [] : undefined),
+    })
+    const state: CaseState = { stage: 'open', ...incident, class: 17, challenger: own, bond: 10n ** 15n, index: 2n }
+    await cases.save(Bytes.toHex(caseId), state)
+    const [followed] = await Cases.follow({ crypto, court, cases, expire: true })
+    assert.equal(followed?.state.stage, isLate ? 'expired' : 'answered')
+    assert.deepEqual(world.sent, isLate ? ['claimReward', 'withdrawCredit'] : [])
+  }
 })

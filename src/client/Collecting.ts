@@ -71,7 +71,9 @@ async function isDone({ sender }: Court, call: Call, alreadyDone: string): Promi
 /** Whether no reorganisation can take back any of it, by what the final state shows and not by what the endpoint says of it. */
 async function isSettled(crypto: Crypto, court: Court, caseId: string, isOwn: boolean): Promise<boolean> {
   const id = Bytes.fromHex(caseId)
-  const { isExpired, isWithdrawn } = await CourtProofs.expired(crypto, court, id, court.sender.address)
-  if (!isExpired || !isOwn) return isExpired
-  return isWithdrawn && (await CourtProofs.recorded(crypto, court, id, 'finalized'))?.reward === 0n
+  const { isExpired, isAnswered, isWithdrawn } = await CourtProofs.expired(crypto, court, id, court.sender.address)
+  const record = isOwn || isAnswered ? await CourtProofs.recorded(crypto, court, id, 'finalized') : undefined
+  // Answered with a fault on record: it was answered late.
+  const isOver = isExpired || (isAnswered && record !== undefined)
+  return isOver && (!isOwn || (isWithdrawn && record?.reward === 0n))
 }

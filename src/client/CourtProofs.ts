@@ -74,18 +74,22 @@ export async function hasNoCase(crypto: Crypto, court: Court, caseId: Hash): Pro
   return words !== undefined && Bytes.toBigInt(words[0] as Uint8Array) === 0n
 }
 
-/** Whether the final state has a case (id of 32 bytes) as expired, and whether it owes an account (20 bytes) no coin. Throws as `recorded`. */
+/** Whether the final state has a case (id of 32 bytes) as expired or answered, and whether it owes an account (20 bytes) no coin. Throws as `recorded`. */
 export async function expired(
   crypto: Crypto,
   court: Court,
   caseId: Hash,
   account: Uint8Array,
-): Promise<{ readonly isExpired: boolean; readonly isWithdrawn: boolean }> {
+): Promise<{ readonly isExpired: boolean; readonly isAnswered: boolean; readonly isWithdrawn: boolean }> {
   const slots = [Layout.caseSlot(crypto, caseId), Layout.creditSlot(crypto, account)]
   const words = await read(crypto, court, court.contracts.faultCases, slots, 'finalized')
-  if (words === undefined) return { isExpired: false, isWithdrawn: false }
+  if (words === undefined) return { isExpired: false, isAnswered: false, isWithdrawn: false }
   const [, , state] = unpack(words[0], [160, 40, 8])
-  return { isExpired: state === 3n, isWithdrawn: Bytes.toBigInt(words[1] as Uint8Array) === 0n }
+  return {
+    isExpired: state === 3n,
+    isAnswered: state === 2n,
+    isWithdrawn: Bytes.toBigInt(words[1] as Uint8Array) === 0n,
+  }
 }
 
 /** Words of 32 bytes; undefined where the endpoint names no final block, or does not show its state. */
