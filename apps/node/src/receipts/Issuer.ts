@@ -93,16 +93,18 @@ export async function create(options: {
   readonly hooks?: Hooks
   readonly pledgeTimeoutMs?: number
   readonly timings?: Partial<Offering.Timings>
+  /** The machine's where absent. */
+  readonly clock?: Offering.Clock
   readonly onLog?: (event: { readonly kind: 'aside' | 'back'; readonly log: string }) => void
 }): Promise<Issuer> {
-  const { crypto, identity, signer, store, logs, hooks } = options
+  const { crypto, identity, signer, store, logs, hooks, clock = Offering.clock } = options
   const keyId = Cose.keyId(crypto, signer.publicKey)
   let tip = store.tip(keyId)
   for (const { port } of logs) assertNotBehind(tip, await port.highest(keyId), store)
   // Given to another log after this answer, the head would be the second one in its place, signed by this key.
   const isFinal = (error: unknown) => (error as { code?: unknown } | null)?.code === 'place-taken'
   const open = logs.filter(({ isEnded }) => isEnded !== true)
-  const offering = Offering.create({ logs: open, timings: options.timings, onEvent: options.onLog, isFinal })
+  const offering = Offering.create({ logs: open, clock, timings: options.timings, onEvent: options.onLog, isFinal })
   let unreleased = 0
   let isClosed = false
 
@@ -203,6 +205,21 @@ export async function create(options: {
     }
   }
 
+  async function within<T>(work: Promise<T>, receiptHash: Uint8Array): Promise<T> {
+    let stop = () => {}
+    const late = new Promise<never>((_, reject) => {
+      const end = () => reject(new PendingError(receiptHash, undefined))
+      stop = clock.later(options.pledgeTimeoutMs ?? pledgeTimeoutMs, end, true)
+    })
+    try {
+      return await Promise.race([work, late])
+    } catch (cause) {
+      throw cause instanceof PendingError ? cause : new PendingError(receiptHash, cause)
+    } finally {
+      stop()
+    }
+  }
+
   const waiting = store.unreleased(keyId).map((receipt) => release(receipt).catch(() => {}))
   if (waiting.length > 0) await Promise.race([Promise.all(waiting), sleep(startMs, undefined, { ref: false })])
 
@@ -216,7 +233,7 @@ export async function create(options: {
         void freeOrder(call.intent)
         throw error
       })
-      const released = await within(release(receipt), options.pledgeTimeoutMs ?? pledgeTimeoutMs, receipt.receiptHash)
+      const released = await within(release(receipt), receipt.receiptHash)
       return {
         receiptHash: receipt.receiptHash,
         head: receipt.head,
@@ -240,20 +257,6 @@ function assertNotBehind(tip: Tip | undefined, logged: Tip | undefined, store: R
   if (tip === undefined || tip.sequence < logged.sequence) throw new KeyBehindError(tip?.sequence, logged.sequence)
   if (store.byHash(logged.receiptHash)?.sequence !== logged.sequence)
     throw new KeyBehindError(tip.sequence, logged.sequence)
-}
-
-async function within<T>(work: Promise<T>, ms: number, receiptHash: Uint8Array): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new PendingError(receiptHash, undefined)), ms)
-  })
-  try {
-    return await Promise.race([work, late])
-  } catch (cause) {
-    throw cause instanceof PendingError ? cause : new PendingError(receiptHash, cause)
-  } finally {
-    clearTimeout(timer)
-  }
 }
 
 /** No log held the head in time; the receipt exists and follows at `/v1/receipts/by-order`. */

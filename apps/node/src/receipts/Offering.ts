@@ -48,6 +48,24 @@ export const timings: Timings = Object.freeze({ hedgeMs: 150, retryMs: 1_000, as
  */
 export const maxHedged = 32
 
+/** Time, as the issuer sees it; tests move one by hand. */
+export type Clock = {
+  /** Milliseconds that only grow. */
+  readonly now: () => number
+  /** Runs the work once, after so many milliseconds; what it returns takes that back. `isHolding`: the process waits for it. */
+  readonly later: (ms: number, work: () => void, isHolding?: boolean) => () => void
+}
+
+/** The machine's. */
+export const clock: Clock = Object.freeze({
+  now: () => performance.now(),
+  later(ms: number, work: () => void, isHolding = false) {
+    const timer = setTimeout(work, ms)
+    if (!isHolding) timer.unref()
+    return () => clearTimeout(timer)
+  },
+})
+
 /** The logs of a node, as one place to give heads to. */
 export type Offering = {
   /**
@@ -84,16 +102,15 @@ export function create(options: {
   readonly onEvent?: ((event: { readonly kind: 'aside' | 'back'; readonly log: string }) => void) | undefined
   /** True for an answer after which the head may go to no log: another one stands in its place. */
   readonly isFinal?: ((error: unknown) => boolean) | undefined
-  /** Milliseconds that only grow. */
-  readonly now?: () => number
+  readonly clock?: Clock | undefined
 }): Offering {
   const { hedgeMs, retryMs, asideMs, maxAsideMs } = { ...timings, ...options.timings }
-  const now = options.now ?? (() => performance.now())
+  const { now, later: runLater } = options.clock ?? clock
   const onEvent = options.onEvent ?? (() => {})
   const standings = options.logs.map(({ name, port }): Standing => {
     return { name, port, failures: 0, asideUntilMs: 0, isProbed: false, lastPledgeMs: Number.NEGATIVE_INFINITY }
   })
-  const timers = new Set<ReturnType<typeof setTimeout>>()
+  const waiting = new Set<() => void>()
   const busy = new Set<Promise<unknown>>()
   let hedged = 0
   let isClosed = false
@@ -134,16 +151,16 @@ export function create(options: {
   }
 
   function later(ms: number, work: () => void): () => void {
-    const timer = setTimeout(() => {
-      timers.delete(timer)
+    const takeBack = runLater(ms, () => {
+      waiting.delete(cancel)
       work()
-    }, ms)
-    timer.unref()
-    timers.add(timer)
-    return () => {
-      clearTimeout(timer)
-      timers.delete(timer)
+    })
+    const cancel = () => {
+      takeBack()
+      waiting.delete(cancel)
     }
+    waiting.add(cancel)
+    return cancel
   }
 
   function offer<T>(sign: () => Promise<Request>, keep: (held: Held) => Promise<T>): Promise<T> {
@@ -242,8 +259,7 @@ export function create(options: {
     offer,
     close() {
       isClosed = true
-      for (const timer of timers) clearTimeout(timer)
-      timers.clear()
+      for (const cancel of waiting) cancel()
     },
     async idle() {
       while (busy.size > 0) await Promise.allSettled(busy)
