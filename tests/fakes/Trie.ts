@@ -1,6 +1,6 @@
 /** Trie.ts - a small world state for tests: real Merkle Patricia tries (by @ethereumjs/mpt), so that real proofs are checked. */
 import { createMerkleProof, createMPT, type MerklePatriciaTrie } from '@ethereumjs/mpt'
-import { crypto } from 'assay/crypto/noble'
+import { crypto } from 'assay/crypto/node'
 import * as Rlp from '../../src/chain/Rlp.ts'
 
 export type Account = {

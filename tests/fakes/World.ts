@@ -4,7 +4,6 @@
  * test can break one thing and keep the rest true. Keys come from names; nothing here is random.
  */
 import { Header, Layout, type TrustAnchors } from 'assay/chain'
-import { createP256Signer } from 'assay/crypto/noble'
 import { crypto } from 'assay/crypto/node'
 import {
   Body,
@@ -25,13 +24,14 @@ import {
   Slot,
 } from 'assay/protocol'
 import type { Reader } from 'assay/verify'
+import * as Signer from './Signer.ts'
 import * as Stake from './Stake.ts'
 import { createState, headerRlp } from './Trie.ts'
 
 export { crypto }
 
 export const digestOf = (name: string): Uint8Array => crypto.sha256(Bytes.fromUtf8(name))
-export const signerOf = (name: string): Cose.Signer => createP256Signer(digestOf(`assay test key ${name}`))
+export const signerOf = (name: string): Cose.Signer => Signer.create(digestOf(`assay test key ${name}`))
 
 export const chainId = 31_337n
 export const registry = digestOf('registry').slice(0, 20)
