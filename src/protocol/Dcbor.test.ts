@@ -336,7 +336,7 @@ test('text over the limit is refused before it is normalised, which takes quadra
     code: 'limit-exceeded',
   })
   assert.throws(() => Dcbor.encode(Bytes.toUtf8(long)), { code: 'limit-exceeded' })
-  assert.ok(performance.now() - startedMs < 500)
+  assert.ok(performance.now() - startedMs < 2_000)
   const most = 'é'.repeat(512)
   assert.equal(Dcbor.decode(Dcbor.encode(most)), most)
   assert.throws(() => Dcbor.encode(`${most}a`), { code: 'limit-exceeded' })

@@ -115,7 +115,7 @@ describe('chat in one piece', () => {
       [404, 'receipt_pending', '1'],
     )
     scene.log.isDown = false
-    for (let i = 0; i < 100 && scene.issuer.unreleased() > 0; i++)
+    for (let i = 0; i < 1_000 && scene.issuer.unreleased() > 0; i++)
       await new Promise((resolve) => setTimeout(resolve, 10))
     const found = await get(scene, path)
     assert.equal(found.statusCode, 200)
@@ -138,7 +138,7 @@ describe('chat in one piece', () => {
     assert.equal(scene.log.heads.length, 0)
     scene.disk.isFull = false
     let again = await post(scene, chatTarget, body, headers)
-    for (let i = 0; i < 100 && again.statusCode === 409; i++) {
+    for (let i = 0; i < 500 && again.statusCode === 409; i++) {
       await new Promise((resolve) => setTimeout(resolve, 20))
       again = await post(scene, chatTarget, body, headers)
     }

@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { limits } from './limits.ts'
+import * as Raw from './raw.t.ts'
 import * as Scene from './scene.t.ts'
 
 const { chat } = Scene
@@ -130,29 +131,8 @@ const cases: readonly (readonly [what: string, request: Buffer, status: number, 
 ]
 
 /** Sends bytes and collects the answer until `done` or the end of the connection. */
-async function exchange(port: number, request: Buffer, done: (text: string) => boolean): Promise<string> {
-  const socket = connect(port, '127.0.0.1')
-  let text = ''
-  await new Promise<void>((resolve, reject) => {
-    socket.on('data', (bytes) => {
-      text += bytes.toString('latin1')
-      if (done(text)) resolve()
-    })
-    socket.on('close', () => resolve())
-    socket.on('error', (error: NodeJS.ErrnoException) =>
-      error.code === 'ECONNRESET' || error.code === 'EPIPE' ? resolve() : reject(error),
-    )
-    socket.write(request)
-  })
-  socket.destroy()
-  return text
-}
-
-function isWhole(text: string): boolean {
-  const [head, body] = text.split('\r\n\r\n', 2)
-  const length = /content-length: (\d+)/i.exec(head ?? '')?.[1]
-  return body !== undefined && length !== undefined && body.length >= Number(length)
-}
+const exchange = (port: number, request: Buffer, isDone?: (text: string) => boolean) =>
+  Raw.exchange(connect(port, '127.0.0.1'), request, isDone)
 
 async function listening(context: Parameters<typeof Scene.createScene>[0]) {
   const scene = await Scene.createScene(context)
@@ -164,7 +144,7 @@ test('requests that are refused', async (context) => {
   const { scene, port, host } = await listening(context)
   for (const [what, request, status, code] of cases) {
     const named = Buffer.from(request.toString('latin1').replace('$HOST', host), 'latin1')
-    const text = await exchange(port, named, isWhole)
+    const text = await exchange(port, named)
     assert.equal(Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1]), status, `${what}: ${text}`)
     const [head = '', body = ''] = text.split('\r\n\r\n', 2)
     assert.match(body, /^\{"error":\{/, `${what}: ${text}`)
@@ -182,10 +162,7 @@ test('requests that are refused', async (context) => {
   assert.equal(scene.log.heads.length, 0)
   assert.ok(!JSON.stringify(scene.records).includes(marker))
   // After all that it still serves.
-  assert.match(
-    await exchange(port, Buffer.from(post(good).toString().replace('$HOST', host)), isWhole),
-    /^HTTP\/1\.1 200/,
-  )
+  assert.match(await exchange(port, Buffer.from(post(good).toString().replace('$HOST', host))), /^HTTP\/1\.1 200/)
 })
 
 test('HEAD and OPTIONS', async (context) => {
@@ -240,12 +217,9 @@ test('a body in small pieces is taken, and one that never ends is cut off in bou
     for (const socket of drips) if (socket.writable) socket.write('x')
   }, 100)
   // Others are served meanwhile.
-  assert.match(
-    await exchange(port, Buffer.from(post(good).toString().replace('$HOST', host)), isWhole),
-    /^HTTP\/1\.1 200/,
-  )
+  assert.match(await exchange(port, Buffer.from(post(good).toString().replace('$HOST', host))), /^HTTP\/1\.1 200/)
   const texts = await Promise.all([...drips, stuck].map(ended))
   clearInterval(timer)
-  assert.ok(performance.now() - startedMs < 5_000)
+  assert.ok(performance.now() - startedMs < 15_000)
   for (const text of texts) assert.match(text, /^(HTTP\/1\.1 408 .*"code":"request_timeout".*)?$/s)
 })

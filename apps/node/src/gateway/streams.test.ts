@@ -111,7 +111,7 @@ test('a client that leaves stops the model, and the call has a receipt over what
     }),
   )
   message.destroy()
-  for (let i = 0; i < 200 && scene.store.byOrder(hash)?.released === undefined; i++) await sleep(10)
+  for (let i = 0; i < 1_000 && scene.store.byOrder(hash)?.released === undefined; i++) await sleep(10)
   const stored = scene.store.byOrder(hash)
   assert.ok(stored?.released !== undefined)
   assert.ok(scene.mischief.runs < 60)
@@ -142,9 +142,12 @@ test('a client that leaves while it waits for an answer in one piece stops the m
   scene.mischief.gate = () => sleep(20)
   const body = JSON.stringify(chat({ max_tokens: 60 }))
   const { headers, hash } = await Scene.order(body)
-  const sending = send(url, body, headers, 60).catch(() => undefined)
+  const leaving = new AbortController()
+  const sending = send(url, body, headers, leaving.signal).catch(() => undefined)
+  for (let i = 0; i < 1_000 && scene.mischief.runs < 2; i++) await sleep(10)
+  leaving.abort()
   await sending
-  for (let i = 0; i < 200 && scene.store.byOrder(hash)?.released === undefined; i++) await sleep(10)
+  for (let i = 0; i < 1_000 && scene.store.byOrder(hash)?.released === undefined; i++) await sleep(10)
   const stored = scene.store.byOrder(hash)
   assert.equal(stored === undefined ? undefined : Head.parse(stored.head).flags, 1)
   const claims = Wire.decodeClaims(Bytes.toBase64url(stored?.claims ?? new Uint8Array()))
@@ -165,16 +168,16 @@ function send(
   url: URL,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
-  leaveAfterMs?: number,
+  leaving?: AbortSignal,
 ): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(new URL(chatTarget, url), {
       ...{ method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
+      ...(leaving === undefined ? {} : { signal: leaving }),
     })
     outgoing.on('response', resolve)
     outgoing.on('error', reject)
     outgoing.end(typeof body === 'string' ? body : JSON.stringify(body))
-    if (leaveAfterMs !== undefined) setTimeout(() => outgoing.destroy(new Error('left')), leaveAfterMs)
   })
 }
 

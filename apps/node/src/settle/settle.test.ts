@@ -211,7 +211,7 @@ describe('an endpoint that lies, stalls or forks', () => {
         proxy.mischief = () => mischief
         const startedMs = performance.now()
         await assert.rejects(fetchPiece(), { code: 'rpc-unreachable' })
-        assert.ok(performance.now() - startedMs < 3_000)
+        assert.ok(performance.now() - startedMs < 10_000)
         await assert.rejects(fetchPiece(), (error: Error) => !error.message.includes(proxy.url))
       }
       proxy.mischief = () => undefined
