@@ -187,7 +187,7 @@ async function runContracts(): Promise<Tier> {
 const isWhole = (path: string) =>
   /^(tests\/(e2e|crash|fire|schedules|tidy)|contracts\/driver|apps\/node\/src\/settle)\//.test(path) ||
   // Tidy tests are what `npm run check` runs; the last three wait for a password’s work, a package manager, and test runs of their own.
-  /(^|[/.])(chain|crash|daemon|Sealed|bootstrap|runner)\.test\.ts$/.test(path)
+  /(^|[/.])(chain|crash|daemon|process|Sealed|bootstrap|runner)\.test\.ts$/.test(path)
 /** What kills processes, runs schedules or compares with contracts again and again: in a long run it has a tier of its own, with more rounds. */
 const isRepeated = (path: string) =>
   /(^|\/)(crash|schedules|mirror|schedules\/anvil|driver\/faults)\.test\.ts$/.test(path)
