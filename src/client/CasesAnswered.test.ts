@@ -1,0 +1,111 @@
+/** Cases that were answered: who answers on chain alone, or an endpoint beside it, must not make a client ask about them without end. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type Abi, encodeAbiParameters, encodeEventTopics, type Hex, parseAbiParameters } from 'viem'
+import * as CaseCalls from '../chain/CaseCalls.ts'
+import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
+import * as Layout from '../chain/Layout.ts'
+import { createP256Signer, crypto } from '../crypto/node.ts'
+import * as Bytes from '../protocol/Bytes.ts'
+import * as Cose from '../protocol/Cose.ts'
+import * as Head from '../protocol/Head.ts'
+import * as LogEntry from '../protocol/LogEntry.ts'
+import * as Cases from './Cases.ts'
+import { contracts, filled, own, packed, type Words, worldOf } from './court.t.ts'
+import { type CaseState, memoryCaseStore } from './Stores.ts'
+
+const logId = filled(32, 8)
+const { caseId, incident } = CaseCalls.entryCase(crypto, logId, 2n)
+const name = Bytes.toHex(caseId)
+const inState = (state: bigint): Words[number] => [
+  'faultCases',
+  Layout.caseSlot(crypto, caseId),
+  packed([own, 160], [20n, 40], [state, 8], [10n ** 6n, 48]),
+]
+const recorded: Words[number] = ['faultCourt', Layout.faultSlot(crypto, caseId), packed([own, 160], [0n, 88], [17n, 8])]
+
+const signer = createP256Signer(filled(32, 21))
+const head = Head.serialize({
+  ...{ chainId: 7n, registry: filled(20, 9), nodeId: filled(32, 3), keyEpoch: 0, sequence: 2n, modeBits: 4, flags: 0 },
+  ...{ previous: filled(32, 2), claimsRoot: filled(32, 1) },
+})
+const signature = await Cose.sign(crypto, signer, 'receipt', Head.payload(crypto, head))
+const hex = (bytes: Uint8Array) => Bytes.to0x(bytes) as Hex
+const event = {
+  address: hex(contracts.faultCases.address),
+  topics: encodeEventTopics({
+    abi: casesAbi as Abi,
+    eventName: 'EntryPublished',
+    args: { logId: hex(logId), index: 2n },
+  }),
+  data: encodeAbiParameters(parseAbiParameters('bytes, bytes, bytes, bytes32, bytes32'), [
+    ...([hex(LogEntry.fromHead(crypto, head)), hex(head), hex(signature)] as const),
+    ...([hex(signer.publicKey.slice(0, 32)), hex(signer.publicKey.slice(32))] as const),
+  ]),
+  ...{ blockNumber: '0x15', transactionHash: hex(filled(32, 4)) },
+}
+
+/** A challenger with a case that the contract calls answered. */
+async function scene(finalized: Words, events: readonly unknown[], newest = 100n) {
+  const cases = memoryCaseStore()
+  let asked = 0
+  const { court, world } = worldOf({
+    finalized,
+    says: {
+      getCase: { challenger: Bytes.to0x(own), openedAtBlock: 20, state: 2, bondGwei: 10 ** 6 },
+      getWindows: {
+        ...{ graceBlocks: 600, openWindowBlocks: 1300, answerBlocks: 30, evidenceBlocks: 600, revealBlocks: 1 },
+        bondFloorGwei: 10n ** 6n,
+      },
+    },
+    answer: (method) => {
+      if (method === 'eth_blockNumber') return `0x${newest.toString(16)}`
+      if (method !== 'eth_getLogs') return undefined
+      if (++asked > 5_000) throw new Error('it asks without end')
+      return asked === 1 ? events : []
+    },
+  })
+  const state: CaseState = { stage: 'open', ...incident, class: 17, challenger: own, bond: 10n ** 15n, index: 2n }
+  await cases.save(name, state)
+  const options = { crypto, court, cases }
+  const follow = async () => (await Cases.follow({ ...options, expire: true }))[0]
+  return { options, world, follow, asked: () => asked }
+}
+
+test('an endpoint that names a block far ahead is asked a bounded number of times what was published', async () => {
+  const { follow } = await scene([], [], 2n ** 63n)
+  assert.equal((await follow())?.state.stage, 'answered')
+})
+
+test('the first publication is enough: later blocks are not asked about', async () => {
+  const { follow, asked } = await scene([], [event], 10n ** 6n)
+  assert.deepEqual((await follow())?.entry?.head, head)
+  assert.equal(asked(), 1)
+})
+
+test('a case whose answer is final and was seen is followed no longer, and still gives it to who asks for it', async () => {
+  const { follow, options, world, asked } = await scene([inState(2n)], [event])
+  assert.deepEqual((await follow())?.entry?.head, head)
+  const before = asked()
+  const [said] = [world.says]
+  world.says = {}
+  assert.equal((await follow())?.state.stage, 'answered')
+  assert.equal(asked(), before)
+  world.says = said
+  world.answer = (method) => (method === 'eth_getLogs' ? [event] : undefined)
+  assert.deepEqual((await Cases.challengeEntry(options, { logId, index: 2n })).entry?.head, head)
+  assert.equal((await options.cases.load(name))?.isFinal, true)
+})
+
+test('nor is it given up before that: not final, not published, or answered late', async () => {
+  for (const [finalized, events] of [
+    [[inState(1n)], [event]],
+    [[], [event]],
+    [[inState(2n)], []],
+    [[inState(2n), recorded], [event]],
+  ] as const) {
+    const { follow, options } = await scene(finalized, events)
+    await follow()
+    assert.equal((await options.cases.load(name))?.isFinal, undefined)
+  }
+})
