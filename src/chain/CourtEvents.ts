@@ -58,6 +58,11 @@ export type SlotPublished = {
 
 /** Most blocks asked for at once; an endpoint that refuses is asked for fewer. */
 const rangeBlocks = 5_000n
+/** When reading ends before the last block: questions are bounded, because that block may be a number that an endpoint made up. */
+type Most = { readonly events: number; readonly questions: number }
+const all: Most = { events: Number.POSITIVE_INFINITY, questions: Number.POSITIVE_INFINITY }
+const bounded: Most = { ...all, questions: 1_000 }
+const first: Most = { ...bounded, events: 1 }
 
 type Log = {
   readonly address: string
@@ -77,8 +82,8 @@ export async function faultsRecorded(
   subject?: Hash,
 ): Promise<readonly FaultRecorded[]> {
   const args = subject === undefined ? {} : { subject: hex(subject) }
-  const found = await logs(rpc, contracts.faultCourt, topicsOf(courtAbi, 'FaultRecorded', args), blocks)
-  const slashes = await logs(rpc, contracts.stakeManager, topicsOf(stakeAbi, 'Slashed', args), blocks)
+  const found = await logs(rpc, contracts.faultCourt, topicsOf(courtAbi, 'FaultRecorded', args), blocks, all)
+  const slashes = await logs(rpc, contracts.stakeManager, topicsOf(stakeAbi, 'Slashed', args), blocks, all)
   return found.map((log) => {
     const { args: said } = asDecoded('eth_getLogs', () =>
       decodeEventLog({ abi: courtAbi, eventName: 'FaultRecorded', ...log }),
@@ -109,7 +114,7 @@ function slashOf(log: Log) {
   }
 }
 
-/** The entry that was published for a challenge, undefined if none was. */
+/** The entry that was published for a challenge, undefined if none was, in the first five million of the blocks. */
 export async function entryPublished(
   rpc: Rpc,
   faultCases: Uint8Array,
@@ -117,7 +122,7 @@ export async function entryPublished(
   blocks: Blocks,
 ): Promise<EntryPublished | undefined> {
   const topics = topicsOf(casesAbi, 'EntryPublished', { logId: hex(of.logId), index: of.index })
-  const log = (await logs(rpc, faultCases, topics, blocks))[0]
+  const log = (await logs(rpc, faultCases, topics, blocks, first))[0]
   if (log === undefined) return undefined
   const { args } = asDecoded('eth_getLogs', () =>
     decodeEventLog({ abi: casesAbi, eventName: 'EntryPublished', ...log }),
@@ -131,7 +136,7 @@ export async function entryPublished(
   }
 }
 
-/** The slot that was opened for a demand, undefined if it was not. */
+/** The slot that was opened for a demand, undefined if it was not, in the first five million of the blocks. */
 export async function slotPublished(
   rpc: Rpc,
   faultCases: Uint8Array,
@@ -139,7 +144,7 @@ export async function slotPublished(
   blocks: Blocks,
 ): Promise<SlotPublished | undefined> {
   const topics = topicsOf(casesAbi, 'SlotPublished', { receiptHash: hex(of.receiptHash), slot: of.slot })
-  const log = (await logs(rpc, faultCases, topics, blocks))[0]
+  const log = (await logs(rpc, faultCases, topics, blocks, first))[0]
   if (log === undefined) return undefined
   const { args } = asDecoded('eth_getLogs', () => decodeEventLog({ abi: casesAbi, eventName: 'SlotPublished', ...log }))
   const { salt, value } = args
@@ -164,25 +169,25 @@ async function pathOf(rpc: Rpc, faultCases: Uint8Array, log: Log, of: { readonly
   }
 }
 
-/** Sizes that a log anchored in some blocks, oldest first. */
+/** Sizes that a log anchored in some blocks (five million at most), oldest first. */
 export async function anchoredSizes(
   rpc: Rpc,
   anchorLog: Uint8Array,
   logId: Hash,
   blocks: Blocks,
 ): Promise<readonly { readonly size: bigint; readonly blockNumber: bigint }[]> {
-  const found = await logs(rpc, anchorLog, topicsOf(anchorLogAbi, 'Anchored', { logId: hex(logId) }), blocks)
+  const found = await logs(rpc, anchorLog, topicsOf(anchorLogAbi, 'Anchored', { logId: hex(logId) }), blocks, bounded)
   return found.map((log) => ({ size: BigInt(log.topics[2] ?? 0), blockNumber: BigInt(log.blockNumber) }))
 }
 
-/** Head sizes of a log that were written down in some blocks, oldest first. */
+/** Head sizes of a log that were written down in some blocks (five million at most), oldest first. */
 export async function observations(
   rpc: Rpc,
   faultCourt: Uint8Array,
   logId: Hash,
   blocks: Blocks,
 ): Promise<readonly { readonly size: bigint; readonly blockNumber: bigint }[]> {
-  const found = await logs(rpc, faultCourt, topicsOf(courtAbi, 'HeadObserved', { logId: hex(logId) }), blocks)
+  const found = await logs(rpc, faultCourt, topicsOf(courtAbi, 'HeadObserved', { logId: hex(logId) }), blocks, bounded)
   return found.map((log) => ({
     size: asDecoded('eth_getLogs', () => BigInt(log.data)),
     blockNumber: BigInt(log.blockNumber),
@@ -193,11 +198,18 @@ function topicsOf(abi: readonly unknown[], eventName: string, args: Readonly<Rec
   return encodeEventTopics({ abi, eventName, args } as never)
 }
 
-async function logs(rpc: Rpc, address: Uint8Array, topics: unknown[], { from, to }: Blocks): Promise<readonly Log[]> {
+async function logs(
+  rpc: Rpc,
+  address: Uint8Array,
+  topics: unknown[],
+  { from, to }: Blocks,
+  most: Most,
+): Promise<readonly Log[]> {
   await rpc.assertChain()
   const found: Log[] = []
   let step = rangeBlocks
-  for (let start = from; start <= to; ) {
+  let questions = 0
+  for (let start = from; start <= to && found.length < most.events && questions < most.questions; questions++) {
     const end = start + step - 1n < to ? start + step - 1n : to
     const range = { fromBlock: `0x${start.toString(16)}`, toBlock: `0x${end.toString(16)}` }
     try {

@@ -260,7 +260,8 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   const { court, cases, crypto } = options
   const { rpc, contracts } = court
   const faultCases = contracts.faultCases.address
-  if (known.isFinal === true) return { caseId, state: known }
+  // What was given for an answer is given again to who asks for it.
+  if (known.isFinal === true && (mayExpire || known.stage !== 'answered')) return { caseId, state: known }
   const record = await CaseCalls.getCase(rpc, faultCases, Bytes.fromHex(caseId))
   if (record === undefined) {
     // Not in a block yet, or taken back with it; asking again sends it again.
@@ -291,7 +292,19 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   await saveIfOther(cases, caseId, state)
   if (mayExpire && state.stage === 'expired') state = await Collecting.collect(crypto, court, cases, caseId, state)
   if (record.state !== 'answered') return { caseId, state }
-  return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
+  const given = await published(options, state, { from: openedAtBlock, to })
+  // A slot is asked for by name; an entry that was not seen yet must not be lost.
+  const isSeen = state.class === 18 || given.entry !== undefined
+  if (
+    mayExpire &&
+    stage === 'answered' &&
+    isSeen &&
+    (await CourtProofs.isAnsweredInTime(crypto, court, Bytes.fromHex(caseId)))
+  ) {
+    state = { ...state, isFinal: true }
+    await cases.save(caseId, state)
+  }
+  return { caseId, state, ...given }
 }
 
 /** Whether a case became a fault, which only one that expired can. */

@@ -68,6 +68,13 @@ export async function isAnswered(crypto: Crypto, court: Court, caseId: Hash): Pr
   return words !== undefined && unpack(words[0], [160, 40, 8])[2] === 2n
 }
 
+/** The same, and no fault of that name: it was answered in time, and nothing of it is owed. Throws as `recorded`. */
+export async function isAnsweredInTime(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
+  if (!(await isAnswered(crypto, court, caseId))) return false
+  const words = await read(crypto, court, court.contracts.faultCourt, [Layout.faultSlot(crypto, caseId)], 'finalized')
+  return words !== undefined && Bytes.toBigInt(words[0] as Uint8Array) === 0n
+}
+
 /** Whether the final state has no case of that id (32 bytes). Throws as `recorded`. */
 export async function hasNoCase(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
   const words = await read(crypto, court, court.contracts.faultCases, [Layout.caseSlot(crypto, caseId)], 'finalized')
