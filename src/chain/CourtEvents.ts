@@ -2,7 +2,13 @@
  * CourtEvents.ts - events of FaultCourt, FaultCases and StakeManager, read in bounded ranges of blocks. They are the endpoint's
  * word; what was published can be checked against heads and roots. Source: spec/faults.md sections 4 and 6.
  */
-import { decodeEventLog, decodeFunctionData, encodeEventTopics, type Hex } from 'viem'
+import {
+  type DecodeFunctionDataReturnType,
+  decodeEventLog,
+  decodeFunctionData,
+  encodeEventTopics,
+  type Hex,
+} from 'viem'
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Hash } from '../protocol/Crypto.ts'
 import { abi as anchorLogAbi } from './generated/AnchorLog.ts'
@@ -44,6 +50,10 @@ export type EntryPublished = {
   readonly signature: Uint8Array
   /** 64 bytes. */
   readonly publicKey: Uint8Array
+  /** Where it stands, under the root anchored at `size`; undefined when the answer came through another contract. */
+  readonly place: { readonly size: bigint; readonly proof: readonly Hash[] } | undefined
+  /** Whether the endpoint showed the transaction of the answer at all. */
+  readonly isCallShown: boolean
   readonly blockNumber: bigint
 }
 
@@ -127,7 +137,10 @@ export async function entryPublished(
   const { args } = asDecoded('eth_getLogs', () =>
     decodeEventLog({ abi: casesAbi, eventName: 'EntryPublished', ...log }),
   )
+  const { call, isShown } = await callOf(rpc, faultCases, log)
   return {
+    place: placeOf(call, of, args.entry),
+    isCallShown: isShown,
     entry: Bytes.from0x(args.entry),
     head: Bytes.from0x(args.head),
     signature: Bytes.from0x(args.signature),
@@ -152,20 +165,43 @@ export async function slotPublished(
   return { salt: Bytes.from0x(salt), value: Bytes.from0x(value), path, blockNumber: BigInt(log.blockNumber) }
 }
 
-/** The siblings stand in the answer's call and not in its event. */
+/** Place and proof stand in the answer's call and not in its event, as do the siblings of a slot. */
+function placeOf(
+  call: CasesCall | undefined,
+  of: { readonly logId: Hash; readonly index: bigint },
+  entry: Hex,
+): EntryPublished['place'] {
+  if (call?.functionName !== 'answerEntry') return undefined
+  const [{ logId, index, size, proof }, shown] = call.args
+  if (logId !== hex(of.logId) || index !== of.index || shown !== entry) return undefined
+  return { size, proof: proof.map(Bytes.from0x) }
+}
+
 async function pathOf(rpc: Rpc, faultCases: Uint8Array, log: Log, of: { readonly salt: Hex; readonly value: Hex }) {
+  const { call } = await callOf(rpc, faultCases, log)
+  if (call?.functionName !== 'answerOpening') return undefined
+  const opening = call.args[2]
+  return opening.value === of.value && opening.salt === of.salt ? opening.path.map(Bytes.from0x) : undefined
+}
+
+type CasesCall = DecodeFunctionDataReturnType<typeof casesAbi>
+
+/** The call that an event came of, undefined when it came through another contract, or the endpoint does not show it. */
+async function callOf(
+  rpc: Rpc,
+  faultCases: Uint8Array,
+  log: Log,
+): Promise<{ readonly call?: CasesCall; readonly isShown: boolean }> {
   const found = (await rpc.request('eth_getTransactionByHash', [log.transactionHash])) as {
-    readonly to?: string
-    readonly input?: Hex
+    readonly to?: string | null
+    readonly input?: Hex | null
   } | null
-  if (found?.input === undefined || found.to?.toLowerCase() !== hex(faultCases)) return undefined
+  if (typeof found?.input !== 'string') return { isShown: false }
+  if (found.to?.toLowerCase() !== hex(faultCases)) return { isShown: true }
   try {
-    const { functionName, args } = decodeFunctionData({ abi: casesAbi, data: found.input })
-    if (functionName !== 'answerOpening') return undefined
-    const opening = args[2]
-    return opening.value === of.value && opening.salt === of.salt ? opening.path.map(Bytes.from0x) : undefined
+    return { call: decodeFunctionData({ abi: casesAbi, data: found.input }), isShown: true }
   } catch {
-    return undefined
+    return { isShown: true }
   }
 }
 

@@ -293,8 +293,8 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   if (mayExpire && state.stage === 'expired') state = await Collecting.collect(crypto, court, cases, caseId, state)
   if (record.state !== 'answered') return { caseId, state }
   const given = await published(options, state, { from: openedAtBlock, to })
-  // A slot is asked for by name; an entry that was not seen yet must not be lost.
-  const isSeen = state.class === 18 || given.entry !== undefined
+  // A slot is asked for by name; an entry that was not seen yet, or not its place, must not be lost.
+  const isSeen = state.class === 18 || given.entry?.isCallShown === true
   if (
     mayExpire &&
     stage === 'answered' &&

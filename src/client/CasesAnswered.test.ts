@@ -1,7 +1,14 @@
 /** Cases that were answered: who answers on chain alone, or an endpoint beside it, must not make a client ask about them without end. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Abi, encodeAbiParameters, encodeEventTopics, type Hex, parseAbiParameters } from 'viem'
+import {
+  type Abi,
+  encodeAbiParameters,
+  encodeEventTopics,
+  encodeFunctionData,
+  type Hex,
+  parseAbiParameters,
+} from 'viem'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
 import * as Layout from '../chain/Layout.ts'
@@ -45,8 +52,11 @@ const event = {
   ...{ blockNumber: '0x15', transactionHash: hex(filled(32, 4)) },
 }
 
+/** An answer that came through another contract. */
+const elsewhere = { to: hex(filled(20, 1)), input: '0x12345678' }
+
 /** A challenger with a case that the contract calls answered. */
-async function scene(finalized: Words, events: readonly unknown[], newest = 100n) {
+async function scene(finalized: Words, events: readonly unknown[], newest = 100n, transaction: unknown = elsewhere) {
   const cases = memoryCaseStore()
   let asked = 0
   const { court, world } = worldOf({
@@ -60,6 +70,7 @@ async function scene(finalized: Words, events: readonly unknown[], newest = 100n
     },
     answer: (method) => {
       if (method === 'eth_blockNumber') return `0x${newest.toString(16)}`
+      if (method === 'eth_getTransactionByHash') return transaction
       if (method !== 'eth_getLogs') return undefined
       if (++asked > 5_000) throw new Error('it asks without end')
       return asked === 1 ? events : []
@@ -92,20 +103,47 @@ test('a case whose answer is final and was seen is followed no longer, and still
   assert.equal((await follow())?.state.stage, 'answered')
   assert.equal(asked(), before)
   world.says = said
-  world.answer = (method) => (method === 'eth_getLogs' ? [event] : undefined)
+  const shown: Record<string, unknown> = { eth_getLogs: [event], eth_getTransactionByHash: elsewhere }
+  world.answer = (method) => shown[method]
   assert.deepEqual((await Cases.challengeEntry(options, { logId, index: 2n })).entry?.head, head)
   assert.equal((await options.cases.load(name))?.isFinal, true)
 })
 
 test('nor is it given up before that: not final, not published, or answered late', async () => {
-  for (const [finalized, events] of [
+  for (const [finalized, events, transaction] of [
     [[inState(1n)], [event]],
     [[], [event]],
     [[inState(2n)], []],
+    [[inState(2n)], [event], null],
     [[inState(2n), recorded], [event]],
   ] as const) {
-    const { follow, options } = await scene(finalized, events)
+    const { follow, options } = await scene(finalized, events, undefined, transaction)
     await follow()
     assert.equal((await options.cases.load(name))?.isFinal, undefined)
+  }
+})
+
+test('where the entry stands is read from the call that answered, if that was for this entry and contract', async () => {
+  const place = { logId: hex(logId), index: 2n, size: 5n, proof: [hex(filled(32, 6))] }
+  const signed = { head: hex(head), signature: hex(signature), x: hex(filled(32, 1)), y: hex(filled(32, 2)) }
+  const inputOf = (change: object, entry = LogEntry.fromHead(crypto, head)) => {
+    const args = [{ ...place, ...change }, hex(entry), signed]
+    return encodeFunctionData({ abi: casesAbi as Abi, functionName: 'answerEntry', args })
+  }
+  const to = hex(contracts.faultCases.address)
+  for (const [transaction, expected] of [
+    [
+      { to, input: inputOf({}) },
+      { size: 5n, proof: [filled(32, 6)] },
+    ],
+    [{ to, input: inputOf({ index: 3n }) }, undefined],
+    [{ to, input: inputOf({ logId: hex(filled(32, 7)) }) }, undefined],
+    [{ to, input: inputOf({}, filled(75, 1)) }, undefined],
+    [{ ...elsewhere, input: inputOf({}) }, undefined],
+    [{ to, input: '0x12345678' }, undefined],
+    [null, undefined],
+  ] as const) {
+    const { follow } = await scene([], [event], undefined, transaction)
+    assert.deepEqual((await follow())?.entry?.place, expected)
   }
 })
