@@ -18,7 +18,7 @@ import * as Cose from '../protocol/Cose.ts'
 import * as Head from '../protocol/Head.ts'
 import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Cases from './Cases.ts'
-import { contracts, filled, own, packed, type Words, worldOf } from './court.t.ts'
+import { answerWindow, contracts, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)
@@ -29,8 +29,6 @@ const inState = (state: bigint): Words[number] => [
   Layout.caseSlot(crypto, caseId),
   packed([own, 160], [20n, 40], [state, 8], [10n ** 6n, 48]),
 ]
-const recorded: Words[number] = ['faultCourt', Layout.faultSlot(crypto, caseId), packed([own, 160], [0n, 88], [17n, 8])]
-
 const signer = createP256Signer(filled(32, 21))
 const head = Head.serialize({
   ...{ chainId: 7n, registry: filled(20, 9), nodeId: filled(32, 3), keyEpoch: 0, sequence: 2n, modeBits: 4, flags: 0 },
@@ -60,16 +58,8 @@ async function scene(finalized: Words, events: readonly unknown[], newest = 100n
   const cases = memoryCaseStore()
   let asked = 0
   const { court, world } = worldOf({
-    finalized,
-    says: {
-      getCase: { challenger: Bytes.to0x(own), openedAtBlock: 20, state: 2, bondGwei: 10 ** 6 },
-      getWindows: {
-        ...{ graceBlocks: 600, openWindowBlocks: 1300, answerBlocks: 30, evidenceBlocks: 600, revealBlocks: 1 },
-        bondFloorGwei: 10n ** 6n,
-      },
-    },
+    ...{ finalized, latest: [inState(2n), answerWindow(30n)], newest },
     answer: (method) => {
-      if (method === 'eth_blockNumber') return `0x${newest.toString(16)}`
       if (method === 'eth_getTransactionByHash') return transaction
       if (method !== 'eth_getLogs') return undefined
       if (++asked > 5_000) throw new Error('it asks without end')
@@ -98,24 +88,23 @@ test('a case whose answer is final and was seen is followed no longer, and still
   const { follow, options, world, asked } = await scene([inState(2n)], [event])
   assert.deepEqual((await follow())?.entry?.head, head)
   const before = asked()
-  const [said] = [world.says]
-  world.says = {}
+  const { answer } = world
+  world.answer = () => assert.fail('it asks')
   assert.equal((await follow())?.state.stage, 'answered')
   assert.equal(asked(), before)
-  world.says = said
+  assert.ok(answer !== undefined)
   const shown: Record<string, unknown> = { eth_getLogs: [event], eth_getTransactionByHash: elsewhere }
   world.answer = (method) => shown[method]
   assert.deepEqual((await Cases.challengeEntry(options, { logId, index: 2n })).entry?.head, head)
   assert.equal((await options.cases.load(name))?.isFinal, true)
 })
 
-test('nor is it given up before that: not final, not published, or answered late', async () => {
+test('nor is it given up before that: not final, not published, or without its call', async () => {
   for (const [finalized, events, transaction] of [
     [[inState(1n)], [event]],
     [[], [event]],
     [[inState(2n)], []],
     [[inState(2n)], [event], null],
-    [[inState(2n), recorded], [event]],
   ] as const) {
     const { follow, options } = await scene(finalized, events, undefined, transaction)
     await follow()

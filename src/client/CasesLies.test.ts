@@ -6,7 +6,7 @@ import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import { filled, own, packed, type Words, worldOf } from './court.t.ts'
+import { answerWindow, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)
@@ -23,6 +23,7 @@ const record = (reward: bigint): Words[number] => [
   packed([own, 160], [reward, 88], [17n, 8]),
 ]
 const credit = (wei: bigint): Words[number] => ['faultCases', Layout.creditSlot(crypto, own), Bytes.u256(wei)]
+const nothing = { challenger: `0x${'00'.repeat(20)}`, openedAtBlock: 0, state: 0, bondGwei: 0 }
 const windows = {
   ...{ graceBlocks: 600, openWindowBlocks: 600, answerBlocks: 30, evidenceBlocks: 600, revealBlocks: 1 },
   bondFloorGwei: 10n ** 6n,
@@ -32,7 +33,7 @@ const windows = {
 async function scene(stage: CaseState['stage'], latest: Words, says: Record<string, unknown>) {
   const cases = memoryCaseStore()
   const made = worldOf({
-    latest,
+    latest: [...latest, answerWindow(30n)],
     says: {
       ...{ openCases: 0n, caseTerms: [600n, 30n, bond], getWindows: windows, credit: 0n },
       getCase: { challenger: Bytes.to0x(own), openedAtBlock: 20, state: 3, bondGwei: 10 ** 6 },
@@ -73,9 +74,7 @@ for (const [what, says, number] of [
     world.answer = (method, params) =>
       method === 'eth_blockNumber' && number !== undefined ? `0x${number.toString(16)}` : answer?.(method, params)
     await Cases.follow({ ...options, expire: true })
-    const one = { ...nothing, getCase: { ...nothing.getCase } }
-    world.says = { ...world.says, ...one }
+    world.says.getCase = nothing
     await assert.rejects(Cases.challengeEntry(options, { logId, index: 3n }), { code: 'spend-limit' })
     assert.deepEqual(world.sent, [])
   })
-const nothing = { getCase: { challenger: `0x${'00'.repeat(20)}`, openedAtBlock: 0, state: 0, bondGwei: 0 } }
