@@ -259,7 +259,6 @@ export function startAnswering(options: {
     const failures: unknown[] = []
     // What the endpoint or the disk refuses keeps no case that is known from its answer.
     for (const part of [look, async () => remember(), answerAll]) await part().catch((error) => failures.push(error))
-    if (stopping.signal.aborted) return
     if (isCredited) await withdraw()
     if (failures.length > 0) throw failures[0]
     await sweep()
