@@ -64,7 +64,7 @@ async function became(finalized: Words, answer?: (method: string, params: readon
   })
   const book = { anchorLog: contracts.anchorLog, stake: { stakeManager: contracts.stakeManager } }
   const registrar = { crypto, rpc: court.rpc, sender: court.sender, book } as unknown as Registrar
-  const { replaced, closing } = await replaceEnded({ home, registrar, keys: [key] })
+  const { replaced, closing } = await replaceEnded({ home, registrar, keys: [key], patienceMs: 0 })
   const isKept = existsSync(join(at, 'key.json'))
   assert.deepEqual([replaced.length, closing.size], isKept ? [0, 1] : [1, 0])
   return isKept ? 'closing' : 'replaced'
