@@ -10,8 +10,9 @@ import { Bytes } from 'assay/protocol'
 import { type Abi, decodeFunctionData, encodeFunctionResult, type Hex } from 'viem'
 import { contracts, packed, type Words, worldOf } from '../../../../src/client/court.t.ts'
 import * as SqliteLogStore from '../log/SqliteLogStore.ts'
+import * as scene from '../log/scene.ts'
 import type { Registrar } from '../settle/register.ts'
-import { replaceEnded } from './endedLogs.ts'
+import { replaceEnded, unanchored } from './endedLogs.ts'
 import * as Logs from './logs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'assay-ended-'))
@@ -84,4 +85,21 @@ test('nor does it go where no block is named as final', async () => {
   const refused = (method: string, [tag]: readonly unknown[]) =>
     method === 'eth_getBlockByNumber' && tag === 'finalized' ? null : undefined
   assert.equal(await became([...retired, anchored(0n)], refused), 'closing')
+})
+
+test('what a log holds is owed until the final state has it, whatever is said', async (t) => {
+  const at = scene.temporaryFolder(t)
+  const { log, close } = await scene.openBoth(at, scene.createChain())
+  await log.append(await scene.request(0n))
+  await close()
+  const own = scene.identity.logId
+  const owed = async (size: bigint, mischief?: unknown) => {
+    const slot = Layout.logHeadSlots(crypto, own)[0]
+    const answer = (method: string, [tag]: readonly unknown[]) =>
+      method === 'eth_getBlockByNumber' && tag === 'finalized' ? mischief : undefined
+    const { court } = worldOf({ finalized: [['anchorLog', slot, packed([size, 64])]], answer })
+    const book = { anchorLog: contracts.anchorLog }
+    return unanchored({ rpc: court.rpc, book } as unknown as Registrar, join(at, 'log'), own, 0)
+  }
+  assert.deepEqual([await owed(0n), await owed(1n), await owed(2n), await owed(1n, null)], [1n, 0n, 0n, 1n])
 })

@@ -53,28 +53,49 @@ const defaultPatienceMs = 15_000
 
 /** Whether the final state has the log as ended and all of it as anchored: no reorganisation and no endpoint takes that back. */
 async function owesNothing(registrar: Registrar, folder: string, logId: Uint8Array, patienceMs: number) {
-  for (const untilMs = performance.now() + patienceMs; ; await sleep(500)) {
-    try {
-      const { hasEnded: isEnd, size } = await finalStateOf(registrar, logId)
-      return isEnd && sizeOf(folder, logId) <= size
-    } catch (error) {
-      // What cannot be shown now may be at the next start.
-      if (!errors.BaseError.isInstance(error) || error.action === 'fix') throw error
-      if (performance.now() > untilMs) return false
-    }
+  const hasEndedForGood = async () => {
+    const none = new Uint8Array(32)
+    const { stakeManager } = registrar.book.stake
+    const words = await finalWords(registrar, stakeManager, Layout.stakeSlots(crypto, logId))
+    const [w0 = none, w1 = none, w2 = none, w5 = none] = words
+    const { retiredAtBlock, endedAtBlock } = Records.stakeRecord([w0, w1, w2, w5])
+    return retiredAtBlock !== 0n || endedAtBlock !== 0n
   }
+  if ((await inTime(hasEndedForGood, patienceMs)) !== true) return false
+  return (await unanchored(registrar, folder, logId, patienceMs)) === 0n
 }
 
-async function finalStateOf({ rpc, book }: Registrar, logId: Uint8Array) {
+/** How many entries in the folder of a log the final state does not have as anchored; all where it cannot be shown. */
+export async function unanchored(
+  registrar: Registrar,
+  folder: string,
+  logId: Uint8Array,
+  patienceMs: number = defaultPatienceMs,
+): Promise<bigint> {
+  const size = sizeOf(folder, logId)
+  if (size === 0n) return 0n
+  const slots = Layout.logHeadSlots(crypto, logId).slice(0, 1)
+  const words = await inTime(() => finalWords(registrar, registrar.book.anchorLog, slots), patienceMs)
+  const anchored = words?.[0] === undefined ? 0n : Records.uint64(words[0])
+  return size > anchored ? size - anchored : 0n
+}
+
+async function finalWords({ rpc }: Registrar, contract: TrustAnchors.Contract, slots: readonly Uint8Array[]) {
   const header = await Rpc.finalized(crypto, rpc)
-  const read = async (contract: TrustAnchors.Contract, slots: readonly Uint8Array[]) =>
-    (await Rpc.readWords(crypto, rpc, { contract, slots, header })).map((word) => word ?? new Uint8Array(32))
-  const none = new Uint8Array(32)
-  const slots = Layout.stakeSlots(crypto, logId)
-  const [w0 = none, w1 = none, w2 = none, w5 = none] = await read(book.stake.stakeManager, slots)
-  const { retiredAtBlock, endedAtBlock } = Records.stakeRecord([w0, w1, w2, w5])
-  const [head = none] = await read(book.anchorLog, Layout.logHeadSlots(crypto, logId).slice(0, 1))
-  return { hasEnded: retiredAtBlock !== 0n || endedAtBlock !== 0n, size: Records.uint64(head) }
+  const words = await Rpc.readWords(crypto, rpc, { contract, slots, header })
+  return words.map((word) => word ?? new Uint8Array(32))
+}
+
+/** What cannot be shown now may be in a moment, or at the next start. */
+async function inTime<T>(ask: () => Promise<T>, patienceMs: number): Promise<T | undefined> {
+  for (const untilMs = performance.now() + patienceMs; ; await sleep(500)) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!errors.BaseError.isInstance(error) || error.action === 'fix') throw error
+      if (performance.now() > untilMs) return undefined
+    }
+  }
 }
 
 function sizeOf(folder: string, logId: Uint8Array): bigint {
