@@ -9,6 +9,7 @@ import {
   type Hex,
   parseAbiParameters,
 } from 'viem'
+import { answerWindow, contracts, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
 import * as Layout from '../chain/Layout.ts'
@@ -18,7 +19,6 @@ import * as Cose from '../protocol/Cose.ts'
 import * as Head from '../protocol/Head.ts'
 import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Cases from './Cases.ts'
-import { answerWindow, contracts, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)

@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import { answerWindow, filled, own, packed, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const nothing = { challenger: `0x${'00'.repeat(20)}`, openedAtBlock: 0, state: 0, bondGwei: 0 }

@@ -1,12 +1,12 @@
 /** What one endpoint only says about a case neither makes a challenger pay for transactions that come to nothing, nor frees its limit. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import { answerWindow, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)

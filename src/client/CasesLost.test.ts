@@ -1,6 +1,7 @@
 /** Cases that never came to be, and one that cannot be followed: neither binds the limit or the others for ever. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Rpc from '../chain/Rpc.ts'
@@ -8,7 +9,6 @@ import * as Sender from '../chain/Sender.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import { answerWindow, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)

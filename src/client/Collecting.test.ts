@@ -1,13 +1,13 @@
 /** What an endpoint says about an expired case ends nothing: that reward and bond are fetched for good, the final state shows. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
 import * as Collecting from './Collecting.ts'
-import { answerWindow, filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const { caseId, incident } = CaseCalls.entryCase(crypto, filled(32, 8), 2n)

@@ -35,7 +35,8 @@ for (const [what, path, put] of [
     assert.deepEqual(await classesOf(faults), [1])
   })
 
-test('a pipe in the place of a fault file is not waited for', { skip: process.platform === 'win32' }, () => {
+test('a pipe in the place of a fault file is not waited for', () => {
+  if (process.platform === 'win32') return
   const home = mkdtempSync(join(folder, 'home-'))
   execFileSync('mkfifo', [join(home, `${name}.fault`)])
   const module = JSON.stringify(new URL('./FileStores.ts', import.meta.url).href)

@@ -1,17 +1,17 @@
-/** court.t.ts - a court in memory for tests: its state is shown by real proofs, and what it says in calls is another thing. */
+/** Court.ts - a court in memory for tests: its state is shown by real proofs, and what it says in calls is another thing. */
 import assert from 'node:assert/strict'
 import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
-import { createState, type State } from '../../tests/fakes/Trie.ts'
-import { abi as anchorLogAbi } from '../chain/generated/AnchorLog.ts'
-import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
-import { abi as courtAbi } from '../chain/generated/FaultCourt.ts'
-import * as Header from '../chain/Header.ts'
-import * as Layout from '../chain/Layout.ts'
-import * as Rlp from '../chain/Rlp.ts'
-import type * as Sender from '../chain/Sender.ts'
-import { crypto } from '../crypto/node.ts'
-import * as Bytes from '../protocol/Bytes.ts'
-import type { Court } from './Court.ts'
+import { abi as anchorLogAbi } from '../../src/chain/generated/AnchorLog.ts'
+import { abi as casesAbi } from '../../src/chain/generated/FaultCases.ts'
+import { abi as courtAbi } from '../../src/chain/generated/FaultCourt.ts'
+import * as Header from '../../src/chain/Header.ts'
+import * as Layout from '../../src/chain/Layout.ts'
+import * as Rlp from '../../src/chain/Rlp.ts'
+import type * as Sender from '../../src/chain/Sender.ts'
+import type { Court } from '../../src/client/Court.ts'
+import { crypto } from '../../src/crypto/node.ts'
+import * as Bytes from '../../src/protocol/Bytes.ts'
+import { createState, type State } from './Trie.ts'
 
 export const filled = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte)
 const contract = (byte: number) => ({ address: filled(20, byte), codeHash: filled(32, byte) })
