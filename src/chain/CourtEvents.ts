@@ -2,7 +2,13 @@
  * CourtEvents.ts - events of FaultCourt, FaultCases and StakeManager, read in bounded ranges of blocks. They are the endpoint's
  * word; what was published can be checked against heads and roots. Source: spec/faults.md sections 4 and 6.
  */
-import { decodeEventLog, decodeFunctionData, encodeEventTopics, type Hex } from 'viem'
+import {
+  type DecodeFunctionDataReturnType,
+  decodeEventLog,
+  decodeFunctionData,
+  encodeEventTopics,
+  type Hex,
+} from 'viem'
 import * as Bytes from '../protocol/Bytes.ts'
 import type { Hash } from '../protocol/Crypto.ts'
 import { abi as anchorLogAbi } from './generated/AnchorLog.ts'
@@ -44,6 +50,10 @@ export type EntryPublished = {
   readonly signature: Uint8Array
   /** 64 bytes. */
   readonly publicKey: Uint8Array
+  /** Where it stands, under the root anchored at `size`; undefined when the answer came through another contract. */
+  readonly place: { readonly size: bigint; readonly proof: readonly Hash[] } | undefined
+  /** Whether the endpoint showed the transaction of the answer at all. */
+  readonly isCallShown: boolean
   readonly blockNumber: bigint
 }
 
@@ -58,6 +68,11 @@ export type SlotPublished = {
 
 /** Most blocks asked for at once; an endpoint that refuses is asked for fewer. */
 const rangeBlocks = 5_000n
+/** When reading ends before the last block: questions are bounded, because that block may be a number that an endpoint made up. */
+type Most = { readonly events: number; readonly questions: number }
+const all: Most = { events: Number.POSITIVE_INFINITY, questions: Number.POSITIVE_INFINITY }
+const bounded: Most = { ...all, questions: 1_000 }
+const first: Most = { ...bounded, events: 1 }
 
 type Log = {
   readonly address: string
@@ -77,8 +92,8 @@ export async function faultsRecorded(
   subject?: Hash,
 ): Promise<readonly FaultRecorded[]> {
   const args = subject === undefined ? {} : { subject: hex(subject) }
-  const found = await logs(rpc, contracts.faultCourt, topicsOf(courtAbi, 'FaultRecorded', args), blocks)
-  const slashes = await logs(rpc, contracts.stakeManager, topicsOf(stakeAbi, 'Slashed', args), blocks)
+  const found = await logs(rpc, contracts.faultCourt, topicsOf(courtAbi, 'FaultRecorded', args), blocks, all)
+  const slashes = await logs(rpc, contracts.stakeManager, topicsOf(stakeAbi, 'Slashed', args), blocks, all)
   return found.map((log) => {
     const { args: said } = asDecoded('eth_getLogs', () =>
       decodeEventLog({ abi: courtAbi, eventName: 'FaultRecorded', ...log }),
@@ -109,7 +124,7 @@ function slashOf(log: Log) {
   }
 }
 
-/** The entry that was published for a challenge, undefined if none was. */
+/** The entry that was published for a challenge, undefined if none was, in the first five million of the blocks. */
 export async function entryPublished(
   rpc: Rpc,
   faultCases: Uint8Array,
@@ -117,12 +132,15 @@ export async function entryPublished(
   blocks: Blocks,
 ): Promise<EntryPublished | undefined> {
   const topics = topicsOf(casesAbi, 'EntryPublished', { logId: hex(of.logId), index: of.index })
-  const log = (await logs(rpc, faultCases, topics, blocks))[0]
+  const log = (await logs(rpc, faultCases, topics, blocks, first))[0]
   if (log === undefined) return undefined
   const { args } = asDecoded('eth_getLogs', () =>
     decodeEventLog({ abi: casesAbi, eventName: 'EntryPublished', ...log }),
   )
+  const { call, isShown } = await callOf(rpc, faultCases, log)
   return {
+    place: placeOf(call, of, args.entry),
+    isCallShown: isShown,
     entry: Bytes.from0x(args.entry),
     head: Bytes.from0x(args.head),
     signature: Bytes.from0x(args.signature),
@@ -131,7 +149,7 @@ export async function entryPublished(
   }
 }
 
-/** The slot that was opened for a demand, undefined if it was not. */
+/** The slot that was opened for a demand, undefined if it was not, in the first five million of the blocks. */
 export async function slotPublished(
   rpc: Rpc,
   faultCases: Uint8Array,
@@ -139,7 +157,7 @@ export async function slotPublished(
   blocks: Blocks,
 ): Promise<SlotPublished | undefined> {
   const topics = topicsOf(casesAbi, 'SlotPublished', { receiptHash: hex(of.receiptHash), slot: of.slot })
-  const log = (await logs(rpc, faultCases, topics, blocks))[0]
+  const log = (await logs(rpc, faultCases, topics, blocks, first))[0]
   if (log === undefined) return undefined
   const { args } = asDecoded('eth_getLogs', () => decodeEventLog({ abi: casesAbi, eventName: 'SlotPublished', ...log }))
   const { salt, value } = args
@@ -147,42 +165,65 @@ export async function slotPublished(
   return { salt: Bytes.from0x(salt), value: Bytes.from0x(value), path, blockNumber: BigInt(log.blockNumber) }
 }
 
-/** The siblings stand in the answer's call and not in its event. */
+/** Place and proof stand in the answer's call and not in its event, as do the siblings of a slot. */
+function placeOf(
+  call: CasesCall | undefined,
+  of: { readonly logId: Hash; readonly index: bigint },
+  entry: Hex,
+): EntryPublished['place'] {
+  if (call?.functionName !== 'answerEntry') return undefined
+  const [{ logId, index, size, proof }, shown] = call.args
+  if (logId !== hex(of.logId) || index !== of.index || shown !== entry) return undefined
+  return { size, proof: proof.map(Bytes.from0x) }
+}
+
 async function pathOf(rpc: Rpc, faultCases: Uint8Array, log: Log, of: { readonly salt: Hex; readonly value: Hex }) {
+  const { call } = await callOf(rpc, faultCases, log)
+  if (call?.functionName !== 'answerOpening') return undefined
+  const opening = call.args[2]
+  return opening.value === of.value && opening.salt === of.salt ? opening.path.map(Bytes.from0x) : undefined
+}
+
+type CasesCall = DecodeFunctionDataReturnType<typeof casesAbi>
+
+/** The call that an event came of, undefined when it came through another contract, or the endpoint does not show it. */
+async function callOf(
+  rpc: Rpc,
+  faultCases: Uint8Array,
+  log: Log,
+): Promise<{ readonly call?: CasesCall; readonly isShown: boolean }> {
   const found = (await rpc.request('eth_getTransactionByHash', [log.transactionHash])) as {
-    readonly to?: string
-    readonly input?: Hex
+    readonly to?: string | null
+    readonly input?: Hex | null
   } | null
-  if (found?.input === undefined || found.to?.toLowerCase() !== hex(faultCases)) return undefined
+  if (typeof found?.input !== 'string') return { isShown: false }
+  if (found.to?.toLowerCase() !== hex(faultCases)) return { isShown: true }
   try {
-    const { functionName, args } = decodeFunctionData({ abi: casesAbi, data: found.input })
-    if (functionName !== 'answerOpening') return undefined
-    const opening = args[2]
-    return opening.value === of.value && opening.salt === of.salt ? opening.path.map(Bytes.from0x) : undefined
+    return { call: decodeFunctionData({ abi: casesAbi, data: found.input }), isShown: true }
   } catch {
-    return undefined
+    return { isShown: true }
   }
 }
 
-/** Sizes that a log anchored in some blocks, oldest first. */
+/** Sizes that a log anchored in some blocks (five million at most), oldest first. */
 export async function anchoredSizes(
   rpc: Rpc,
   anchorLog: Uint8Array,
   logId: Hash,
   blocks: Blocks,
 ): Promise<readonly { readonly size: bigint; readonly blockNumber: bigint }[]> {
-  const found = await logs(rpc, anchorLog, topicsOf(anchorLogAbi, 'Anchored', { logId: hex(logId) }), blocks)
+  const found = await logs(rpc, anchorLog, topicsOf(anchorLogAbi, 'Anchored', { logId: hex(logId) }), blocks, bounded)
   return found.map((log) => ({ size: BigInt(log.topics[2] ?? 0), blockNumber: BigInt(log.blockNumber) }))
 }
 
-/** Head sizes of a log that were written down in some blocks, oldest first. */
+/** Head sizes of a log that were written down in some blocks (five million at most), oldest first. */
 export async function observations(
   rpc: Rpc,
   faultCourt: Uint8Array,
   logId: Hash,
   blocks: Blocks,
 ): Promise<readonly { readonly size: bigint; readonly blockNumber: bigint }[]> {
-  const found = await logs(rpc, faultCourt, topicsOf(courtAbi, 'HeadObserved', { logId: hex(logId) }), blocks)
+  const found = await logs(rpc, faultCourt, topicsOf(courtAbi, 'HeadObserved', { logId: hex(logId) }), blocks, bounded)
   return found.map((log) => ({
     size: asDecoded('eth_getLogs', () => BigInt(log.data)),
     blockNumber: BigInt(log.blockNumber),
@@ -193,11 +234,18 @@ function topicsOf(abi: readonly unknown[], eventName: string, args: Readonly<Rec
   return encodeEventTopics({ abi, eventName, args } as never)
 }
 
-async function logs(rpc: Rpc, address: Uint8Array, topics: unknown[], { from, to }: Blocks): Promise<readonly Log[]> {
+async function logs(
+  rpc: Rpc,
+  address: Uint8Array,
+  topics: unknown[],
+  { from, to }: Blocks,
+  most: Most,
+): Promise<readonly Log[]> {
   await rpc.assertChain()
   const found: Log[] = []
   let step = rangeBlocks
-  for (let start = from; start <= to; ) {
+  let questions = 0
+  for (let start = from; start <= to && found.length < most.events && questions < most.questions; questions++) {
     const end = start + step - 1n < to ? start + step - 1n : to
     const range = { fromBlock: `0x${start.toString(16)}`, toBlock: `0x${end.toString(16)}` }
     try {

@@ -10,6 +10,7 @@ import * as Head from '../protocol/Head.ts'
 import * as LogEntry from '../protocol/LogEntry.ts'
 import * as Pledge from '../protocol/Pledge.ts'
 import type { ChainAccess } from './ChainAccess.ts'
+import type { Answered } from './Demanding.ts'
 import type { Log } from './LogRound.ts'
 import { unlessWithheld } from './LogRound.ts'
 import * as Promises from './Promises.ts'
@@ -101,7 +102,25 @@ export async function look(parts: Parts, log: Log, promised: Promises.Promised, 
   return { faults, state: isKept ? 'kept' : 'open' }
 }
 
-function wrongLeaf({ head }: Log, { pledge, pledgeSignature, logKey }: Promises.Promised, leaf: Leaf): Fault.Fault {
+/** What a log showed on chain, and perhaps nowhere else, against a promise: another leaf. Throws `UnavailableError`s of the chain. */
+export async function answered(
+  { crypto, chain }: Pick<Parts, 'crypto' | 'chain'>,
+  { logId, index, entry, place }: Answered,
+  promised: Promises.Promised,
+): Promise<readonly Fault.Fault[]> {
+  const pledge = Pledge.parse(promised.pledge)
+  if (place === undefined || pledge.leafIndex !== index || !Bytes.equal(pledge.logId, logId)) return []
+  const leafHash = LogEntry.leafHash(crypto, entry)
+  const step = Bytes.equal(leafHash, pledge.leafHash) ? undefined : await chain.step(logId, place.size)
+  if (step === undefined) return []
+  return [wrongLeaf({ head: { size: place.size, root: step.root } }, promised, { index, leafHash, proof: place.proof })]
+}
+
+function wrongLeaf(
+  { head }: { readonly head: Pick<Log['head'], 'size' | 'root'> },
+  { pledge, pledgeSignature, logKey }: Promises.Promised,
+  leaf: Leaf,
+): Fault.Fault {
   const signed = { pledge, signature: pledgeSignature, publicKey: logKey }
   const { size, root } = head
   return { class: 3, evidence: { ...signed, otherLeafHash: leaf.leafHash, size, root, proof: leaf.proof } }

@@ -243,7 +243,7 @@ async function bondFor(court: Court, subject: Hash, slot: number | undefined): P
 
 async function assertWithinLimit(options: Options, caseId: string, bond: bigint): Promise<void> {
   const limit = options.spendLimit ?? defaultSpendLimit
-  const newest = await Rpc.askNumber(options.court.rpc, 'eth_blockNumber')
+  const newest = (await Rpc.newest(options.crypto, options.court.rpc)).number
   let spent = 0n
   for (const id of await options.cases.list()) {
     const state = id === caseId ? undefined : await options.cases.load(id)
@@ -258,10 +258,11 @@ async function assertWithinLimit(options: Options, caseId: string, bond: bigint)
 
 async function followOne(options: Options, caseId: string, known: CaseState, mayExpire: boolean): Promise<Followed> {
   const { court, cases, crypto } = options
-  const { rpc, contracts } = court
-  const faultCases = contracts.faultCases.address
-  if (known.isFinal === true) return { caseId, state: known }
-  const record = await CaseCalls.getCase(rpc, faultCases, Bytes.fromHex(caseId))
+  const { rpc } = court
+  // What was given for an answer is given again to who asks for it.
+  if (known.isFinal === true && (mayExpire || known.stage !== 'answered')) return { caseId, state: known }
+  // What the endpoint only says would free what is bound, or send what is refused in a block.
+  const record = await CourtProofs.caseOf(crypto, court, Bytes.fromHex(caseId), 'latest')
   if (record === undefined) {
     // Not in a block yet, or taken back with it; asking again sends it again.
     const { openedAtBlock: _, lastBlock: __, ...bare } = Collecting.unpaid(known)
@@ -269,15 +270,14 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
     await saveIfOther(cases, caseId, state)
     return { caseId, state }
   }
-  const { answerBlocks } = await CourtCalls.windows(rpc, contracts.faultCourt.address)
   const { challenger, openedAtBlock, bond } = record
-  const lastBlock = openedAtBlock + answerBlocks
+  const lastBlock = openedAtBlock + (await CourtProofs.answerBlocks(crypto, court))
   // An entry that was shown after its case had expired: the case reads as answered, and what it owes stays owed.
-  const isLate = record.state === 'answered' && known.class === 17 && (await isOnRecord(court, caseId))
+  const isLate = record.state === 'answered' && known.class === 17 && (await isOnRecord(options, caseId))
   const stage = isLate ? 'expired' : record.state
   const { nonce: _, askedAtBlock: __, ...before } = stage === 'expired' ? known : Collecting.unpaid(known)
   let state: CaseState = { ...before, stage, challenger, openedAtBlock, lastBlock, bond }
-  const to = await Rpc.askNumber(rpc, 'eth_blockNumber')
+  const to = (await Rpc.newest(crypto, rpc)).number
   if (mayExpire && record.state === 'open' && to > lastBlock) {
     try {
       await expire(court, state)
@@ -291,12 +291,24 @@ async function followOne(options: Options, caseId: string, known: CaseState, may
   await saveIfOther(cases, caseId, state)
   if (mayExpire && state.stage === 'expired') state = await Collecting.collect(crypto, court, cases, caseId, state)
   if (record.state !== 'answered') return { caseId, state }
-  return { caseId, state, ...(await published(options, state, { from: openedAtBlock, to })) }
+  const given = await published(options, state, { from: openedAtBlock, to })
+  // A slot is asked for by name; an entry that was not seen yet, or not its place, must not be lost.
+  const isSeen = state.class === 18 || given.entry?.isCallShown === true
+  if (
+    mayExpire &&
+    stage === 'answered' &&
+    isSeen &&
+    (await CourtProofs.isAnsweredInTime(crypto, court, Bytes.fromHex(caseId)))
+  ) {
+    state = { ...state, isFinal: true }
+    await cases.save(caseId, state)
+  }
+  return { caseId, state, ...given }
 }
 
 /** Whether a case became a fault, which only one that expired can. */
-async function isOnRecord({ rpc, contracts }: Court, caseId: string): Promise<boolean> {
-  return (await CourtCalls.recorded(rpc, contracts.faultCourt.address, Bytes.fromHex(caseId))) !== undefined
+async function isOnRecord({ crypto, court }: Options, caseId: string): Promise<boolean> {
+  return (await CourtProofs.recorded(crypto, court, Bytes.fromHex(caseId), 'latest')) !== undefined
 }
 
 /** A case that is not there: it may come, unless its transaction can no longer be mined or nobody has seen it for long. */

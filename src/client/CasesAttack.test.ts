@@ -4,58 +4,27 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
-import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
-import { abi as courtAbi } from '../chain/generated/FaultCourt.ts'
-import type * as Sender from '../chain/Sender.ts'
+import { answerWindow, filled, own, packed, worldOf } from '../../tests/fakes/Court.ts'
+import * as CaseCalls from '../chain/CaseCalls.ts'
+import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import type { Court } from './Court.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
-const filled = (length: number, byte: number) => new Uint8Array(length).fill(byte)
-const contract = (byte: number) => ({ address: filled(20, byte), codeHash: filled(32, byte) })
-const own = filled(20, 5)
-const abi = [...casesAbi, ...courtAbi] as Abi
+const nothing = { challenger: `0x${'00'.repeat(20)}`, openedAtBlock: 0, state: 0, bondGwei: 0 }
 
 /** Contracts in memory: no case is there until it is sent; the least bond is a milli-coin. */
 function courtWith(open = 0n) {
-  let sent: bigint | undefined
-  const answers = (): Readonly<Record<string, unknown>> => ({
-    getCase: {
-      challenger: sent === undefined ? `0x${'00'.repeat(20)}` : Bytes.to0x(own),
-      ...{ openedAtBlock: 90, state: sent === undefined ? 0 : 1, bondGwei: Number((sent ?? 0n) / 10n ** 9n) },
-    },
-    openCases: open,
-    caseTerms: [600n, 300n, 10n ** 15n],
-    getWindows: {
-      ...{ graceBlocks: 600, openWindowBlocks: 600, answerBlocks: 300, evidenceBlocks: 600, revealBlocks: 1 },
-      bondFloorGwei: 10n ** 6n,
+  const { world, court } = worldOf({
+    says: { getCase: nothing, openCases: open, caseTerms: [600n, 300n, 10n ** 15n] },
+    latest: [answerWindow(300n)],
+    send: (_, [log, index], value) => {
+      const { caseId } = CaseCalls.entryCase(crypto, Bytes.from0x(log as string), index as bigint)
+      const word = packed([own, 160], [90n, 40], [1n, 8], [value / 10n ** 9n, 48])
+      world.latest = [...world.latest, ['faultCases', Layout.caseSlot(crypto, caseId), word]]
     },
   })
-  const sender: Sender.Sender = {
-    ...{ address: own, close: () => {}, call: async () => new Uint8Array(0) },
-    send: async ({ value }) => {
-      sent = value
-      return { transactionHash: '0x', blockNumber: 90n, gasUsed: 0n }
-    },
-  }
-  const court: Court = {
-    ...{ chainId: 7n, anchorLog: filled(20, 8), nodeRegistry: filled(20, 9), sender },
-    contracts: { stakeManager: contract(1), faultCourt: contract(2), faultCases: contract(3) },
-    rpc: {
-      chainId: 7n,
-      assertChain: async () => {},
-      request: async (method, params = []) => {
-        if (method === 'eth_blockNumber') return '0x64'
-        if (method === 'eth_getBlockByNumber') return { baseFeePerGas: '0x0' }
-        assert.equal(method, 'eth_call')
-        const { functionName } = decodeFunctionData({ abi, data: (params[0] as { data: `0x${string}` }).data })
-        return encodeFunctionResult({ abi, functionName, result: answers()[functionName] as never })
-      },
-    },
-  }
   return court
 }
 

@@ -1,6 +1,7 @@
 /** Cases that never came to be, and one that cannot be followed: neither binds the limit or the others for ever. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Rpc from '../chain/Rpc.ts'
@@ -8,20 +9,18 @@ import * as Sender from '../chain/Sender.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
-import { filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { memoryCaseStore } from './Stores.ts'
 
 const logId = filled(32, 8)
 const asked = { logId, index: 2n }
 const nothing = { challenger: `0x${'00'.repeat(20)}`, openedAtBlock: 0, state: 0, bondGwei: 0 }
-const opened = { challenger: Bytes.to0x(own), openedAtBlock: 90, state: 1, bondGwei: 10 ** 6 }
-const shown: Words = [
-  [
-    'faultCases',
-    Layout.caseSlot(crypto, CaseCalls.entryCase(crypto, logId, 2n).caseId),
-    packed([own, 160], [90n, 40], [1n, 8], [10n ** 6n, 48]),
-  ],
+const slotOf = (index: bigint) => Layout.caseSlot(crypto, CaseCalls.entryCase(crypto, logId, index).caseId)
+const opened = (index: bigint): Words[number] => [
+  'faultCases',
+  slotOf(index),
+  packed([own, 160], [90n, 40], [1n, 8], [10n ** 6n, 48]),
 ]
+const shown: Words = [opened(2n), answerWindow(300n)]
 
 /** A challenger whose limit is one bond; its transactions are lost, with or without a number that is known. */
 function scene(nonce: bigint | undefined) {
@@ -69,7 +68,7 @@ test('a bond that was never paid is free again once its number is used and the f
   const [first] = await cases.list()
   assert.equal((await cases.load(first as string))?.stage, 'failed')
   // What comes after all is found, and bound again.
-  world.says.getCase = opened
+  world.latest = shown
   assert.equal((await Cases.follow(options))[0]?.state.stage, 'open')
 })
 
@@ -99,11 +98,12 @@ test('one that cannot be followed does not hold back the others, and is told', a
     const state = { stage: 'open', ...incident, class: 17, challenger: own, bond: 1n, index } as const
     await cases.save(Bytes.toHex(caseId), state)
   }
-  const bad = Bytes.to0x(CaseCalls.entryCase(crypto, logId, 1n).caseId)
-  world.says.getCase = (caseId: string) => {
-    if (caseId === bad) throw new Rpc.RequestError('rpc-refused', 'eth_call', 'too large')
-    return opened
+  world.latest = [opened(1n), opened(2n), opened(3n), answerWindow(300n)]
+  const refusing = (code: Rpc.RequestErrorCode, slot?: string) => (method: string, params: readonly unknown[]) => {
+    if (method !== 'eth_getProof' || (slot !== undefined && !(params[1] as string[]).includes(slot))) return undefined
+    throw new Rpc.RequestError(code, method, 'too large')
   }
+  world.answer = refusing('rpc-refused', Bytes.to0x(slotOf(1n)))
   const followed = await Cases.follow(options)
   assert.deepEqual(
     followed.map(({ state, failure }) => [state.lastBlock, failure?.code]),
@@ -113,8 +113,6 @@ test('one that cannot be followed does not hold back the others, and is told', a
       [390n, undefined],
     ],
   )
-  world.says.getCase = () => {
-    throw new Rpc.RequestError('rpc-unreachable', 'eth_call', '')
-  }
+  world.answer = refusing('rpc-unreachable')
   await assert.rejects(Cases.follow(options), { code: 'rpc-unreachable' })
 })

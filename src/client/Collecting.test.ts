@@ -1,13 +1,13 @@
 /** What an endpoint says about an expired case ends nothing: that reward and bond are fetched for good, the final state shows. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { answerWindow, filled, own, packed, type Words, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import { crypto } from '../crypto/node.ts'
 import * as Bytes from '../protocol/Bytes.ts'
 import * as Cases from './Cases.ts'
 import * as Collecting from './Collecting.ts'
-import { filled, own, packed, type Words, worldOf } from './court.t.ts'
 import { type CaseState, memoryCaseStore } from './Stores.ts'
 
 const { caseId, incident } = CaseCalls.entryCase(crypto, filled(32, 8), 2n)
@@ -31,19 +31,13 @@ const record = (reward: bigint): Word => [
 ]
 const settled: Words = [caseIn(3n), record(0n)]
 
-/** The endpoint says of every block that all is fetched; `finalized` is what the final state shows. */
+/** In the newest block all is fetched; `finalized` is what the final state shows. */
 async function isFinal(finalized: Words, challenger = own, isShown = true): Promise<boolean> {
   const cases = memoryCaseStore()
-  const { court, world } = worldOf({
-    finalized,
-    says: {
-      ...{ getFault: [Bytes.to0x(challenger), 0n, 17], credit: 0n },
-      getCase: { challenger: Bytes.to0x(challenger), openedAtBlock: 20, state: 3, bondGwei: 10 ** 6 },
-    },
-  })
+  const { court, world } = worldOf({ finalized, latest: [caseIn(3n), record(0n)] })
   if (!isShown)
-    world.answer = (method, [, slots]) => {
-      if (method !== 'eth_getProof') return undefined
+    world.answer = (method, [, slots, block]) => {
+      if (method !== 'eth_getProof' || block !== '0x32') return undefined
       return { accountProof: [], storageProof: (slots as string[]).map(() => ({ value: '0x0', proof: [] })) }
     }
   const state: CaseState = { stage: 'expired', ...incident, class: 17, challenger, bond: 10n ** 15n, index: 2n }
@@ -94,16 +88,9 @@ test('a case that was answered after it had expired is over by the fault on reco
 test('what a case answered late owes is fetched by its challenger, and its bond is not counted as lost', async () => {
   for (const isLate of [true, false]) {
     const cases = memoryCaseStore()
-    const reporter = Bytes.to0x(isLate ? own : new Uint8Array(20))
+    const owed = isLate ? [record(5n)] : []
     const { court, world } = worldOf({
-      says: {
-        ...{ getFault: [reporter, isLate ? 5n : 0n, isLate ? 17 : 0], credit: 10n ** 15n },
-        getCase: { challenger: Bytes.to0x(own), openedAtBlock: 20, state: 2, bondGwei: 10 ** 6 },
-        getWindows: {
-          ...{ graceBlocks: 600, openWindowBlocks: 1300, answerBlocks: 30, evidenceBlocks: 600, revealBlocks: 1 },
-          bondFloorGwei: 10n ** 6n,
-        },
-      },
+      latest: [caseIn(2n), credit(own, 10n ** 15n), answerWindow(30n), ...owed],
       answer: (method) => (method === 'eth_getLogs' ? [] : undefined),
     })
     const state: CaseState = { stage: 'open', ...incident, class: 17, challenger: own, bond: 10n ** 15n, index: 2n }

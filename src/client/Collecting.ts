@@ -1,6 +1,6 @@
 /**
  * Collecting.ts - what an expired case owes its challenger: the reward of the recorded fault and the bond, which comes back as
- * credit. Each step looks at the chain first, so it may end anywhere and be repeated. Source: spec/faults.md sections 4.1 and 6.1.
+ * credit. Each step looks at the chain first, by state proof, so it may end anywhere and be repeated. Source: spec/faults.md sections 4.1 and 6.1.
  */
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as CourtCalls from '../chain/CourtCalls.ts'
@@ -32,7 +32,7 @@ export async function collect(
   }
   if (isOwn) {
     // The case has the name of the fault that it became.
-    const record = await CourtCalls.recorded(court.rpc, court.contracts.faultCourt.address, Bytes.fromHex(caseId))
+    const record = await CourtProofs.recorded(crypto, court, Bytes.fromHex(caseId), 'latest')
     if (record === undefined) return state
     // The amount is written down first: once it is fetched the contract has forgotten it.
     if (record.reward > 0n) {
@@ -42,7 +42,7 @@ export async function collect(
       if (!(await isDone(court, claim, 'NoReward'))) return state
     }
     const to = court.contracts.faultCases.address
-    if ((await CaseCalls.credit(court.rpc, to, court.sender.address)) > 0n) {
+    if ((await CourtProofs.credit(crypto, court, court.sender.address)) > 0n) {
       if (!(await isDone(court, { to, data: CaseCalls.withdrawCredit() }, 'NoCredit'))) return state
     }
     if (state.isPaid !== true) await save({ ...state, reward: state.reward ?? 0n, isPaid: true })

@@ -26,7 +26,9 @@ export function create(parts: {
     },
     async follow() {
       const followed = await Cases.follow({ ...parts, expire: true })
-      return followed.flatMap(({ entry }) => (entry === undefined ? [] : [entry]))
+      return followed.flatMap(({ entry, state: { subject, index } }) =>
+        entry === undefined || index === undefined ? [] : [{ ...entry, logId: subject, index }],
+      )
     },
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { Recorded } from '../chain/CourtCalls.ts'
 import * as Layout from '../chain/Layout.ts'
+import * as Records from '../chain/Records.ts'
 import * as Rpc from '../chain/Rpc.ts'
 import * as StateProof from '../chain/StateProof.ts'
 import type { Contract } from '../chain/TrustAnchors.ts'
@@ -30,6 +31,30 @@ export async function recorded(crypto: Crypto, court: Court, faultId: Hash, at: 
   const [reporter, reward, faultClass] = unpack(words[0], [160, 88, 8]) as [bigint, bigint, bigint]
   if (reporter === 0n) return undefined
   return { reporter: Bytes.u256(reporter).slice(12), reward, class: Number(faultClass) }
+}
+
+/** A case by its id (32 bytes), undefined if that block shows none. Throws as `recorded`. */
+export async function caseOf(
+  crypto: Crypto,
+  court: Court,
+  caseId: Hash,
+  at: At,
+): Promise<Records.CaseRecord | undefined> {
+  const words = await read(crypto, court, court.contracts.faultCases, [Layout.caseSlot(crypto, caseId)], at)
+  const [word] = words ?? []
+  return word === undefined || Bytes.toBigInt(word) === 0n ? undefined : Records.caseRecord(word)
+}
+
+/** Blocks in which only an answer closes a case, as the newest block shows it. Throws as `recorded`. */
+export async function answerBlocks(crypto: Crypto, court: Court): Promise<bigint> {
+  const words = await read(crypto, court, court.contracts.faultCourt, [Layout.courtWindowsSlot()], 'latest')
+  return Records.courtWindows(words?.[0] ?? new Uint8Array(32)).answerBlocks
+}
+
+/** What FaultCases owes an account (20 bytes), wei, as the newest block shows it. Throws as `recorded`. */
+export async function credit(crypto: Crypto, court: Court, account: Uint8Array): Promise<bigint> {
+  const words = await read(crypto, court, court.contracts.faultCases, [Layout.creditSlot(crypto, account)], 'latest')
+  return words === undefined ? 0n : Bytes.toBigInt(words[0] as Uint8Array)
 }
 
 /**
@@ -66,6 +91,13 @@ export async function observed(crypto: Crypto, court: Court, logId: Hash, block:
 export async function isAnswered(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
   const words = await read(crypto, court, court.contracts.faultCases, [Layout.caseSlot(crypto, caseId)], 'finalized')
   return words !== undefined && unpack(words[0], [160, 40, 8])[2] === 2n
+}
+
+/** The same, and no fault of that name: it was answered in time, and nothing of it is owed. Throws as `recorded`. */
+export async function isAnsweredInTime(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
+  if (!(await isAnswered(crypto, court, caseId))) return false
+  const words = await read(crypto, court, court.contracts.faultCourt, [Layout.faultSlot(crypto, caseId)], 'finalized')
+  return words !== undefined && Bytes.toBigInt(words[0] as Uint8Array) === 0n
 }
 
 /** Whether the final state has no case of that id (32 bytes). Throws as `recorded`. */

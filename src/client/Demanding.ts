@@ -33,6 +33,14 @@ export type Opening = { readonly salt: Uint8Array; readonly value: Uint8Array; r
 /** What became of a demand: `over` when nothing more can come of it. */
 export type Answer = { readonly isOver: boolean; readonly opening?: Opening }
 
+/** A signed head that came as answer to a demanded entry; `place`: where the entry (75 bytes) stands, if that can be told. */
+export type Answered = WatchOfNode.SignedHead & {
+  readonly logId: Uint8Array
+  readonly index: bigint
+  readonly entry: Uint8Array
+  readonly place: Pick<Place['place'], 'size' | 'proof'> | undefined
+}
+
 /** Cases on chain, within what this client may spend. Asking again for the same sends nothing twice. */
 export type Demands = {
   entry(logId: Uint8Array, index: bigint): Promise<void>
@@ -42,8 +50,8 @@ export type Demands = {
     slot: number,
     order: { readonly words: Uint8Array; readonly opening: Opening },
   ): Promise<Answer>
-  /** Ends the cases whose time is over; returns the signed heads that came as answers. */
-  follow(): Promise<readonly WatchOfNode.SignedHead[]>
+  /** Ends the cases whose time is over; returns what came as answers. */
+  follow(): Promise<readonly Answered[]>
 }
 
 /** A receipt whose claims its node withholds; `order`: 416 bytes. */

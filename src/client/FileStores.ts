@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
   futimesSync,
@@ -283,11 +284,14 @@ function replace(path: string, bytes: Uint8Array, hooks: Hooks, times?: { readon
   syncFolder(dirname(path))
 }
 
+/** Does not wait for whoever writes to a pipe; Windows has no such flag. */
+const readAtOnce = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)
+
 /** The content of a regular file, undefined if there is none; a file that is too large is not read at all. */
 function readLimited(path: string, maxBytes: number): Uint8Array | undefined {
   let file: number
   try {
-    file = openSync(path, 'r')
+    file = openSync(path, readAtOnce)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

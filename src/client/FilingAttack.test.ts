@@ -1,6 +1,7 @@
 /** What an endpoint that lies, or fails for one file only, wanted from a reporter and does not get: evidence that is never filed. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { filled, registry, type World, worldOf } from '../../tests/fakes/Court.ts'
 import * as Rpc from '../chain/Rpc.ts'
 import * as Sender from '../chain/Sender.ts'
 import { createP256Signer } from '../crypto/noble.ts'
@@ -10,7 +11,6 @@ import * as Checkpoint from '../protocol/Checkpoint.ts'
 import * as Cose from '../protocol/Cose.ts'
 import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
-import { filled, registry, type World, worldOf } from './court.t.ts'
 import * as Filing from './Filing.ts'
 import { memoryFaultStore } from './Stores.ts'
 

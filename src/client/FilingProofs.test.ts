@@ -1,6 +1,7 @@
 /** What a reporter believes of its court, and what it pays for: records by proofs only, no coin for a fault that takes nothing. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { contracts, filled, own, packed, registry, type Words, type World, worldOf } from '../../tests/fakes/Court.ts'
 import * as CaseCalls from '../chain/CaseCalls.ts'
 import * as Layout from '../chain/Layout.ts'
 import * as Sender from '../chain/Sender.ts'
@@ -11,7 +12,6 @@ import * as Cose from '../protocol/Cose.ts'
 import * as Fault from '../protocol/Fault.ts'
 import * as Head from '../protocol/Head.ts'
 import * as Pledge from '../protocol/Pledge.ts'
-import { contracts, filled, own, packed, registry, type Words, type World, worldOf } from './court.t.ts'
 import * as Filing from './Filing.ts'
 import { memoryFaultStore } from './Stores.ts'
 

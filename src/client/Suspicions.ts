@@ -298,7 +298,7 @@ export function create(parts: Parts): Suspicions {
   return {
     async add(found) {
       for (const fault of found) {
-        // While the chain cannot be asked the evidence waits, and is judged with what it says then.
+        // While nobody can tell, the evidence waits, and is judged with what the chain says then.
         if (await unlessAway(isShown(Accused.subjectOf(fault)))) continue
         await wait(await shelfOf(fault), fault, Fault.serialize(fault))
       }
@@ -354,12 +354,12 @@ async function holds(crypto: Crypto, fault: Fault.Fault, { anchored, terms }: Ev
   }
 }
 
-/** Undefined while the chain cannot be asked. */
+/** Undefined while the chain cannot be asked, or a file here cannot be read: who asks for the files is told of that. */
 async function unlessAway<T>(asked: Promise<T>): Promise<T | undefined> {
   try {
     return await asked
   } catch (error) {
-    if (BaseError.isInstance(error) && error.action !== 'fix') return undefined
+    if (BaseError.isInstance(error)) return undefined
     throw error
   }
 }

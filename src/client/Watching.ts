@@ -189,6 +189,13 @@ export function create(parts: Parts): Watching {
     }
   }
 
+  /** What was demanded and came on chain: a head like any other, and a leaf like that of the log's files. */
+  async function sawAnswer(at: ChainAccess, answer: Demanding.Answered, promises: readonly Kept[]): Promise<void> {
+    await suspect(await WatchOfNode.saw(crypto, store, answer))
+    for (const { promised } of promises)
+      await suspect((await unlessUnavailable(Audit.answered({ crypto, chain: at }, answer, promised))) ?? [])
+  }
+
   /** What the court wrote down about a log serves all promises that name it. */
   function lookingFor(at: ChainAccess, named: LogRound.Named): Parameters<typeof Audit.look>[0] {
     const name = Logs.nameOf(named)
@@ -385,8 +392,8 @@ export function create(parts: Parts): Watching {
         if (receiptHash === undefined && parts.demands !== undefined) {
           const { demands } = parts
           await unlessUnavailable(Demanding.round({ ...parts, chain, demands, tries }))
-          for (const head of (await Demanding.unlessRefused(demands.follow())) ?? [])
-            await suspect(await WatchOfNode.saw(crypto, store, head))
+          for (const answer of (await Demanding.unlessRefused(demands.follow())) ?? [])
+            await sawAnswer(chain, answer, promises)
         }
       }
       await judge()

@@ -38,7 +38,7 @@ export type Answering = {
 const reorganisedBlocks = 64n
 /** Blocks after which events are read although the count fits: far fewer than a case takes to expire. */
 const blocksBetweenReads = 32n
-/** Ranges of `CasesView.maxRange` blocks that one round looks back. */
+/** Ranges of `CasesView.maxRange` blocks that one round reads on, and as many that it looks back. */
 const maxLooks = 50
 const maxBackOffMs = 30_000
 /** The place in the file moves when it is this far behind: reading the same blocks again costs nothing but time. */
@@ -126,14 +126,24 @@ export function startAnswering(options: {
         late.delete(name)
         attempts.delete(name)
       }
-      // An answer can be taken back with its block, and so can the opening.
-      const final = state === 'none' ? undefined : (await view.stateOf(one.caseId, 'finalized')).state
-      const isOver = final === 'answered' || (final === 'expired' && !isLate)
-      const isGone = state === 'none' && newest > one.openedAtBlock + reorganisedBlocks
-      if (!isOver && !isGone) kept.push(one)
+      if (!(await isOver(one, state, newest))) kept.push(one)
     }
     const isChanged = kept.some((one, i) => one !== ledger.cases[i]) || kept.length !== ledger.cases.length
     if (isChanged) ledger = { ...ledger, cases: kept }
+  }
+
+  /** Whether nothing more can come of a case: an answer can be taken back with its block, and so can the opening. */
+  async function isOver(one: CasesView.Case, state: CasesView.CaseState['state'], newest: bigint): Promise<boolean> {
+    if (state === 'none' && newest <= one.openedAtBlock + reorganisedBlocks) return false
+    try {
+      const final = (await view.stateOf(one.caseId, 'finalized')).state
+      if (state === 'none') return final === 'none' && (await view.finalized()) > one.openedAtBlock
+      return final === 'answered' || (final === 'expired' && one.class !== 17)
+    } catch (error) {
+      // Where no block is named as final nothing is over, and no other case waits for it.
+      if (errors.BaseError.isInstance(error)) return false
+      throw error
+    }
   }
 
   async function look(): Promise<void> {
@@ -150,22 +160,31 @@ export function startAnswering(options: {
     }
     // Now and then whatever the count says: it tells nothing of a case that came and expired while the chain was out of reach.
     if (count > open.size || !isCaughtUp || newest - ledger.scannedTo >= blocksBetweenReads) {
-      const from = ledger.scannedTo > reorganisedBlocks ? ledger.scannedTo - reorganisedBlocks : 0n
-      for (let start = from; start <= newest; start += CasesView.maxRange) {
-        const end = start + CasesView.maxRange - 1n
-        learn(await view.opened(start, end < newest ? end : newest), end < newest ? end : newest)
-        if (stopping.signal.aborted) return
-      }
+      isCaughtUp = await readOn(newest)
+      if (stopping.signal.aborted) return
       await review(newest)
     }
     if (count > open.size) await lookBack(newest, count)
     else lookedDownTo = undefined
-    isCaughtUp = true
+  }
+
+  /** Reads new events, as far as one round goes; says whether that is all of them. */
+  async function readOn(newest: bigint): Promise<boolean> {
+    // An endpoint that once named a block too high has shown nothing of the blocks before it.
+    const read = ledger.scannedTo < newest ? ledger.scannedTo : newest
+    let start = read > reorganisedBlocks ? read - reorganisedBlocks : 0n
+    for (let looks = 0; looks < maxLooks && start <= newest; looks++) {
+      if (stopping.signal.aborted) return false
+      const end: bigint = start + CasesView.maxRange - 1n < newest ? start + CasesView.maxRange - 1n : newest
+      learn(await view.opened(start, end), end)
+      start = end + 1n
+    }
+    return start > newest
   }
 
   /** The contract counts more than the new events tell: a folder that was lost or older, or a chain that was reorganised. */
   async function lookBack(newest: bigint, count: number): Promise<void> {
-    lookedDownTo ??= newest + 1n
+    if (lookedDownTo === undefined || lookedDownTo > newest + 1n) lookedDownTo = newest + 1n
     for (let looks = 0; looks < maxLooks && lookedDownTo > 0n && count > open.size; looks++) {
       if (stopping.signal.aborted) return
       const end: bigint = lookedDownTo - 1n
@@ -227,16 +246,21 @@ export function startAnswering(options: {
     if (count > 0) onEvent({ kind: 'forgotten', count })
   }
 
-  async function round(): Promise<void> {
-    await look()
-    remember()
+  async function answerAll(): Promise<void> {
     // The one that ends first comes first.
     const due = [...open.values()].sort((a, b) => (a.openedAtBlock < b.openedAtBlock ? -1 : 1))
     for (const one of [...due, ...late.values()]) {
       if (stopping.signal.aborted) return
       await answerOne(one)
     }
+  }
+
+  async function round(): Promise<void> {
+    const failures: unknown[] = []
+    // What the endpoint or the disk refuses keeps no case that is known from its answer.
+    for (const part of [look, async () => remember(), answerAll]) await part().catch((error) => failures.push(error))
     if (isCredited) await withdraw()
+    if (failures.length > 0) throw failures[0]
     await sweep()
   }
 

@@ -3,7 +3,7 @@
  *
  * An opening is kept for openWindowBlocks + answerBlocks, and at least 86,400 blocks, after the block in which its receipt was first anchored, counted in
  * finalized blocks: nobody can open a case after the first part, and one that is open has been seen by the end of the second.
- * What has no anchored place yet, and what a case is open about, is kept. The receipt's place stays for good.
+ * That the time is over must have been so in the look before, too. What has no anchored place yet, and what a case is open about, is kept. The receipt's place stays for good.
  */
 import { Bytes } from 'assay/protocol'
 import type { ReceiptStore } from '../receipts/ReceiptStore.ts'
@@ -33,6 +33,8 @@ export function create(options: {
   readonly minKeptBlocks?: bigint | undefined
 }): { readonly sweep: (cases: readonly Case[]) => Promise<number> } {
   const { view, logs, store } = options
+  // First anchors below it were over when this was last looked at; nothing is over before that is known.
+  let overBefore = 0n
   // Rows in front that cannot go (never released, in a log that is gone) must not be looked at for ever.
   let after = 0
 
@@ -47,11 +49,15 @@ export function create(options: {
   async function sweep(cases: readonly Case[]): Promise<number> {
     const finalized = await view.finalized()
     const kept = keptBlocks(await view.terms(), options.minKeptBlocks)
+    // What goes is gone: no single answer of the endpoint decides it.
+    const overNow = finalized > kept ? finalized - kept : 0n
+    const limit = overNow < overBefore ? overNow : overBefore
+    overBefore = overNow
     const rows = store.opened(after, maxRows)
     const over: number[] = []
     let isYoung = false
     for (const { row, receipt } of rows) {
-      const answer = finalized <= kept ? false : await isOver(receipt, finalized - kept)
+      const answer = limit === 0n ? false : await isOver(receipt, limit)
       isYoung = answer === false
       // The rest is younger still.
       if (isYoung) break

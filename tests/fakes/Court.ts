@@ -1,16 +1,17 @@
-/** court.t.ts - a court in memory for tests: its state is shown by real proofs, and what it says in calls is another thing. */
+/** Court.ts - a court in memory for tests: its state is shown by real proofs, and what it says in calls is another thing. */
 import assert from 'node:assert/strict'
 import { type Abi, decodeFunctionData, encodeFunctionResult } from 'viem'
-import { createState, type State } from '../../tests/fakes/Trie.ts'
-import { abi as anchorLogAbi } from '../chain/generated/AnchorLog.ts'
-import { abi as casesAbi } from '../chain/generated/FaultCases.ts'
-import { abi as courtAbi } from '../chain/generated/FaultCourt.ts'
-import * as Header from '../chain/Header.ts'
-import * as Rlp from '../chain/Rlp.ts'
-import type * as Sender from '../chain/Sender.ts'
-import { crypto } from '../crypto/node.ts'
-import * as Bytes from '../protocol/Bytes.ts'
-import type { Court } from './Court.ts'
+import { abi as anchorLogAbi } from '../../src/chain/generated/AnchorLog.ts'
+import { abi as casesAbi } from '../../src/chain/generated/FaultCases.ts'
+import { abi as courtAbi } from '../../src/chain/generated/FaultCourt.ts'
+import * as Header from '../../src/chain/Header.ts'
+import * as Layout from '../../src/chain/Layout.ts'
+import * as Rlp from '../../src/chain/Rlp.ts'
+import type * as Sender from '../../src/chain/Sender.ts'
+import type { Court } from '../../src/client/Court.ts'
+import { crypto } from '../../src/crypto/node.ts'
+import * as Bytes from '../../src/protocol/Bytes.ts'
+import { createState, type State } from './Trie.ts'
 
 export const filled = (length: number, byte: number): Uint8Array => new Uint8Array(length).fill(byte)
 const contract = (byte: number) => ({ address: filled(20, byte), codeHash: filled(32, byte) })
@@ -24,7 +25,7 @@ export const contracts = {
   faultCases: contract(103),
   anchorLog: contract(104),
 }
-const blocks = { latest: 100n, finalized: 50n }
+const finalBlock = 50n
 
 /** Words of storage: contract, slot, word. */
 export type Words = readonly (readonly [of: keyof typeof contracts, slot: Uint8Array, word: Uint8Array])[]
@@ -34,6 +35,8 @@ export type World = {
   /** Shown by proofs under the newest and the final block. */
   latest: Words
   finalized: Words
+  /** Number of the newest block. */
+  newest: bigint
   /** Said by calls, by function; a function is given the call's arguments. */
   says: Record<string, unknown>
   /** Answers for a call that is tried before it is committed to. */
@@ -55,9 +58,14 @@ export function packed(...fields: readonly (readonly [value: bigint | Uint8Array
   return Bytes.u256(word)
 }
 
+/** The word of FaultCourt that holds how long a case can be answered. */
+export function answerWindow(answerBlocks: bigint): Words[number] {
+  return ['faultCourt', Layout.courtWindowsSlot(), packed([registry, 160], [600n, 32], [answerBlocks, 32], [1n, 32])]
+}
+
 export function worldOf(given: Partial<World> = {}): { readonly world: World; readonly court: Court } {
   const world: World = {
-    ...{ latest: [], finalized: [], trial: () => {}, send: () => {}, sent: [] },
+    ...{ latest: [], finalized: [], newest: 100n, trial: () => {}, send: () => {}, sent: [] },
     ...given,
     says: {
       getFault: [`0x${'00'.repeat(20)}`, 0n, 0],
@@ -77,17 +85,17 @@ export function worldOf(given: Partial<World> = {}): { readonly world: World; re
     return made
   }
   const tagOf = (block: unknown) =>
-    block === 'finalized' || block === `0x${blocks.finalized.toString(16)}` ? 'finalized' : 'latest'
+    block === 'finalized' || block === `0x${finalBlock.toString(16)}` ? 'finalized' : 'latest'
   const rpc: Court['rpc'] = {
     chainId: 7n,
     assertChain: async () => {},
     request: async (method, params = []) => {
       const given = world.answer?.(method, params)
       if (given !== undefined) return given
-      if (method === 'eth_blockNumber') return `0x${blocks.latest.toString(16)}`
+      if (method === 'eth_blockNumber') return `0x${world.newest.toString(16)}`
       if (method === 'eth_getBlockByNumber') {
         const tag = tagOf(params[0])
-        return rawBlock((await stateOf(world[tag])).root, blocks[tag])
+        return rawBlock((await stateOf(world[tag])).root, tag === 'latest' ? world.newest : finalBlock)
       }
       if (method === 'eth_getProof') {
         const state = await stateOf(world[tagOf(params[2])])
@@ -120,7 +128,7 @@ export function worldOf(given: Partial<World> = {}): { readonly world: World; re
       const { functionName, args } = decodeFunctionData({ abi, data: Bytes.to0x(data) as `0x${string}` })
       world.sent.push(functionName)
       world.send(functionName, args ?? [], value)
-      return { transactionHash: '0x', blockNumber: blocks.latest, gasUsed: 0n }
+      return { transactionHash: '0x', blockNumber: world.newest, gasUsed: 0n }
     },
   }
   const { anchorLog, ...stake } = contracts
