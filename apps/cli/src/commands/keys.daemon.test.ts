@@ -122,7 +122,7 @@ test('replacing, sealing and ending keys', async () => {
 
   assert.equal((await keys(['retire', 'log'])).value.error.code, 'not-confirmed')
   let ended = await keys(['retire', 'log', '--yes'], { ASSAY_PASSPHRASE: passphrase })
-  for (let i = 0; ended.value.error?.code === 'log-not-anchored' && i < 5; i++) {
+  for (let i = 0; ended.value.error?.code === 'log-not-anchored' && i < 20; i++) {
     running = await start()
     await sleep(3_000)
     await running.stop()
