@@ -10,7 +10,8 @@ import type { Case } from './CasesView.ts'
 /** How far events were read, and the cases that may still need something. */
 export type Ledger = { readonly scannedTo: bigint; readonly cases: readonly Case[] }
 
-const maxBytes = 1024 * 1024
+/** Some 40,000 cases, which cost whoever opened them more than all that could be gained by a ledger that is not read. */
+const maxBytes = 16 * 1024 * 1024
 
 /** Reads the ledger of a contract (chainId, FaultCases); undefined if there is none or it is another contract's. */
 export function read(folder: string, contract: string): Ledger | undefined {
