@@ -26,7 +26,7 @@ after(() => scene.close())
 
 type Of = Parameters<typeof scene.stateOf>[0]
 const answered = (one: Of) =>
-  until('answer', async () => ((await scene.stateOf(one)) === 'answered' ? true : undefined), 5_000)
+  until('answer', async () => ((await scene.stateOf(one)) === 'answered' ? true : undefined), 20_000)
 const at = (index: number) => receipts[index] as StoredReceipt
 const ledgerPath = () => join(scene.home, 'node', 'answers.json')
 const kinds = () => scene.events.map((event) => (event.kind === 'answered' ? `answered ${event.answer}` : event.kind))
@@ -168,11 +168,11 @@ test('openings are thrown away behind the window and not before; then the place 
   await scene.mine(keptTo + behind - (await scene.view.newest()))
   assert.equal(await scene.view.finalized(), keptTo)
   const service = scene.start()
-  await until('the others', () => (isKept(at(2)) ? undefined : true), 5_000)
+  await until('the others', () => (isKept(at(2)) ? undefined : true), 20_000)
   await sleep(150)
   assert.ok(isKept(last), 'in the last block')
   await scene.mine(1n)
-  await until('the last one', () => (isKept(last) ? undefined : true), 5_000)
+  await until('the last one', () => (isKept(last) ? undefined : true), 20_000)
   const stored = scene.store.byHash(last.receiptHash)
   assert.deepEqual([stored?.claims.length, stored?.secret.length], [0, 0])
   assert.ok(stored?.released !== undefined, 'the place stays')

@@ -99,7 +99,7 @@ export async function createScene(context: { after: (work: () => Promise<void>) 
   }
   const identity = { ...domain, nodeId, keyEpoch: 0 }
   const issuer = await Issuer.create({
-    ...{ crypto, identity, signer: nodeSigner, store, pledgeTimeoutMs: 300 },
+    ...{ crypto, identity, signer: nodeSigner, store, pledgeTimeoutMs: 10_000 },
     ...{ logs: [{ name: 'log', port: log }], timings: { hedgeMs: 50, retryMs: 20, asideMs: 20 } },
   })
   const records: LogRecord[] = []

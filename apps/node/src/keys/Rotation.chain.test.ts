@@ -63,7 +63,7 @@ test('the old key’s heads come into the log, then it ends; no place is given t
     const { signer } = KeyFile.openKey(folder, 'node')
     const { keyEpoch } = await registerKey(registrar, { nodeId, role: roles.node, signer })
     const issuer = await Issuer.create({
-      ...{ crypto, identity: { ...identity, keyEpoch }, signer, store, logs, pledgeTimeoutMs: 100 },
+      ...{ crypto, identity: { ...identity, keyEpoch }, signer, store, logs, pledgeTimeoutMs: 10_000 },
     })
     try {
       await work(issuer, store)
