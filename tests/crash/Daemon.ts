@@ -160,7 +160,7 @@ export function endGroup(group: number): void {
 export async function until<T>(
   what: string,
   read: () => Promise<T | undefined> | T | undefined,
-  limitMs = 30_000,
+  limitMs = 90_000,
 ): Promise<T> {
   const startedMs = performance.now()
   for (;;) {

@@ -149,7 +149,7 @@ export function create() {
     async checkAnchored(
       endpoints: { gateway: string; chain: string; log: string },
       info: NodeInfo.NodeInfo,
-      waitMs = 40_000,
+      waitMs = 120_000,
     ) {
       const known = [...byIndex.values()].sort((a, b) => a.slot - b.slot || a.index - b.index)
       const steps = new Map<string, Uint8Array>()

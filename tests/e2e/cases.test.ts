@@ -129,7 +129,7 @@ function chain() {
 
 /** Asks until every case is answered; it must be so while only an answer can close them. */
 async function answered(count: number): Promise<readonly Case[]> {
-  for (let tries = 0; tries < 120; tries++) {
+  for (let tries = 0; tries < 1_000; tries++) {
     const cases = await look<readonly Case[]>(['fault', 'cases'])
     assert.equal(cases.length, count)
     const { rpc } = chain()
@@ -157,7 +157,7 @@ async function assertPaid(cases: readonly Case[]): Promise<void> {
   const due = BigInt(cases.length) * (floor - floor / 4n)
   const bonds = cases.reduce((total, { bond }) => total + weiOf(bond), 0n)
   let sum = 0n
-  for (let tries = 0; tries < 40; tries++) {
+  for (let tries = 0; tries < 240; tries++) {
     const lines = readFileSync(join(operator, 'daemon.log'), 'utf8').trim().split('\n')
     const records = lines.map((line) => JSON.parse(line) as { readonly event?: string; readonly wei?: string })
     sum = records

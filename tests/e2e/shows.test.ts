@@ -198,7 +198,7 @@ describe('ask, verify, cut', () => {
     })
 
   test('what was not waited for rises afterwards', async () => {
-    const until = Date.now() + 30_000
+    const until = Date.now() + 90_000
     for (;;) {
       const { stdout } = await assay(['log', 'pending', '--json'])
       if ((JSON.parse(stdout) as readonly unknown[]).length === 0) break

@@ -23,7 +23,7 @@ export function open(gateway: string): { readonly socket: Socket; readonly recei
 }
 
 /** Sends bytes and waits until the server ends the connection or a whole answer is there, for a bounded time. */
-export async function send(gateway: string, bytes: string | Uint8Array, waitMs = 5_000): Promise<Answer> {
+export async function send(gateway: string, bytes: string | Uint8Array, waitMs = 15_000): Promise<Answer> {
   const { socket, received } = open(gateway)
   socket.write(bytes)
   const isClosed = await new Promise<boolean>((resolve) => {

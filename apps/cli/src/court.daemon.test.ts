@@ -136,7 +136,7 @@ describe('the court from the command line', () => {
     const own = newHome('killed')
     const { child, ended } = start(['fault', 'submit', 'double.fault'], own)
     const faults = join(own, 'client', 'faults')
-    for (let tries = 0; tries < 200; tries++) {
+    for (let tries = 0; tries < 600; tries++) {
       try {
         if (readdirSync(faults).some((name) => name.endsWith('.filing'))) break
       } catch {}

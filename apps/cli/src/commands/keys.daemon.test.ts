@@ -54,7 +54,7 @@ async function ask({ endpoints }: Daemon) {
   await response.text()
   const link = /receipts\/([0-9a-f]{64})/.exec(response.headers.get('link') ?? '')?.[1]
   assert.ok(link !== undefined)
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 300; i++) {
     const kept = await fetch(`${endpoints.gateway}/v1/receipts/${link}`)
     if (kept.status === 200) return { hash: link, ...((await kept.json()) as { head: string; publicKey: string }) }
     await sleep(100)

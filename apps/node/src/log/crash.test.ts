@@ -116,7 +116,7 @@ async function runChild(options: Record<string, unknown>, onLine: (line: Line) =
   })
   const exited = new Promise<NodeJS.Signals | null>((resolve) => child.on('close', (_, signal) => resolve(signal)))
   // A child that waits for a step it never reaches must die as well.
-  const bound = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  const bound = setTimeout(() => child.kill('SIGKILL'), 60_000)
   for await (const text of createInterface({ input: child.stdout })) {
     const line = JSON.parse(text) as Line & { ready?: boolean }
     if (line.ready === true && options.kill === undefined) {

@@ -46,7 +46,7 @@ describe('filing', () => {
   const stakeOf = (subject: Uint8Array) => CourtCalls.stakeOf(scene.rpc, scene.book.stake.stakeManager.address, subject)
 
   /** Advances until nothing but finality is waited for. */
-  async function advance(of: Court.Court, faults: Stores.FaultStore, limit = 60): Promise<readonly Filing.Progress[]> {
+  async function advance(of: Court.Court, faults: Stores.FaultStore, limit = 300): Promise<readonly Filing.Progress[]> {
     for (let round = 0; round < limit; round++) {
       const { faults: progress } = await Filing.advance({ crypto, court: of, faults, random })
       if (progress.every(({ waits }) => waits !== 'commitment' && waits !== 'chain')) return progress
