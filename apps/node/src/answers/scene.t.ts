@@ -215,8 +215,23 @@ export async function openScene() {
   }
 
   return {
-    ...{ home, rpc, sender, contracts, nodeId, logId, view, store, log, entries, steps, events, challenger },
-    ...{ anchor, anchorElsewhere, addReceipt, challengeEntry, demandOpening, stateOf, start },
+    ...{
+      home,
+      rpc,
+      sender,
+      contracts,
+      nodeRegistry: book.nodeRegistry.address,
+      nodeId,
+      logId,
+      view,
+      store,
+      log,
+      entries,
+      steps,
+      events,
+      challenger,
+    },
+    ...{ anchor, anchorElsewhere, addReceipt, challengeEntry, demandOpening, send, stateOf, start },
     mine: (blocks: bigint) => patient.request('anvil_mine', [`0x${blocks.toString(16)}`]),
     entryCase: (index: bigint) => ({ class: 17, subject: logId, incident: Bytes.u256(index) }),
     slotCase: (receipt: StoredReceipt, slot: number) => ({
