@@ -207,7 +207,7 @@ export async function openScene() {
   function start(change: Partial<Parameters<typeof startAnswering>[0]> = {}) {
     const service = startAnswering({
       ...{ folder: join(home, 'node'), crypto, rpc, sender, contracts, nodeId, logs: [log], store },
-      ...{ pollMs: 20, sweepMs: 20, minKeptBlocks: 0n, onEvent: (event) => events.push(event) },
+      ...{ pollMs: 20, sweepMs: 20, minKeptBlocks: 0n, confirmMs: 0, onEvent: (event) => events.push(event) },
       ...change,
     })
     services.push(service)
