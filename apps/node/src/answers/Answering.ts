@@ -175,6 +175,12 @@ export function createRounds(
     await review(newest)
     const counts = await Promise.all(subjects.map(view.count))
     const count = counts.reduce((sum, one) => sum + one, 0)
+    if (ledger.scannedTo > newest) {
+      // Ahead of the chain: what is between is read again; by far: a lie, or another chain, and the place says nothing.
+      isCaughtUp = false
+      isNew ||= ledger.scannedTo > newest + reorganisedBlocks
+      ledger = { ...ledger, scannedTo: newest }
+    }
     if (isNew) {
       // Without a ledger: as far back as a case can have been opened whose entry has still time to be shown.
       const { answerBlocks, openWindowBlocks } = await view.terms()
