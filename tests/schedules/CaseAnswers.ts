@@ -20,7 +20,8 @@ export type CaseAnswers = {
 /**
  * Starts answering as the daemon does.
  *
- * - `reached`: told of 'answer-sent', throws when the process ends there; `secondsNow`: the schedule's time
+ * - `reached`: told of 'answer-sent', throws when the process ends there; `secondsNow`: the schedule's time;
+ *   `meanwhile`: what else goes on between two answers
  */
 export function create(options: {
   readonly home: string
@@ -30,6 +31,7 @@ export function create(options: {
   readonly logs: readonly RunningLog[]
   readonly store: Pick<ReceiptStore, 'byHash' | 'opened' | 'forgetOpenings'>
   readonly reached: (step: string) => void
+  readonly meanwhile: () => Promise<void>
   readonly secondsNow: () => bigint
   readonly count: (what: string) => void
   readonly change: Mutation['answers']
@@ -45,6 +47,8 @@ export function create(options: {
       send: async (call) => {
         const mined = await sender.send(call)
         reached('answer-sent')
+        // The daemon's other services do not wait for this one.
+        await options.meanwhile()
         return mined
       },
     },

@@ -4,7 +4,8 @@
  * Within the bounds of a case (spec/faults.md section 6.3) are
  * - an operator that within the blocks of an answer runs and reaches the chain for `stretchBlocks` blocks in a row, whatever is before and
  *   after: its process down, its endpoint away, lying or losing transactions. A failure makes the service wait for at most
- *   30 s, 15 blocks of 2 s here; one block more until it looks, one for the answer;
+ *   30 s, 15 blocks of 2 s here; one block more until it looks, one for the answer, and one for each answer to another case before
+ *   that;
  * - folders that are replaced by older copies, as long as the other place of a log is there (Operator.ts); a log that has ended is none;
  * - for an opening, a node whose folder was not lost, or replaced by a copy from before the receipt, since then; and an endpoint that
  *   did not call too high a block final for `confirmBlocks` blocks before it was heard to speak the truth;
@@ -16,6 +17,7 @@
 import { Bytes } from 'assay/protocol'
 import { confirmBlocks } from './CaseAnswers.ts'
 import type * as CaseRules from './CaseRules.ts'
+import type * as Rules from './ContractRules.ts'
 import type { Lie } from './Endpoint.ts'
 import type { Block, ModelChain } from './ModelChain.ts'
 import type { Conviction } from './Prosecutor.ts'
@@ -46,8 +48,10 @@ export function create(options: {
   /** Whether what the case is about was lost with a disk. */
   readonly isLost: (one: CaseRules.Case) => boolean
   readonly lie: () => Lie | undefined
+  /** Whether a call is an answer of the operator. */
+  readonly isAnswer: (call: Rules.Call) => boolean
 }): CaseJudge {
-  const { chain, terms, graceBlocks, isHonest, isLost, lie } = options
+  const { chain, terms, graceBlocks, isHonest, isLost, lie, isAnswer } = options
   const found = new Map<string, Conviction>()
   const seen = new Map<string, Set<string>>()
   const lied = new Set<bigint>()
@@ -56,11 +60,16 @@ export function create(options: {
   let lieFrom: bigint | undefined
   let isDeceived = false
 
-  /** Whether the operator was well for some blocks in a row, of those above `from` up to `to`. */
+  /**
+   * Whether the operator was well for some blocks in a row, of those above `from` up to `to`. It answers one case after the other, and
+   * each answer takes a block: they do not count.
+   */
   function hadStretch(from: bigint, to: bigint, least: bigint): boolean {
     let run = 0n
     for (let number = from + 1n; number <= to && run < least; number++) {
-      run = chain.block(number)?.reachable === true ? run + 1n : 0n
+      const block = chain.block(number)
+      if (block?.reachable !== true) run = 0n
+      else if (!block.calls.some(isAnswer)) run++
     }
     return run >= least
   }

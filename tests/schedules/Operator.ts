@@ -29,7 +29,8 @@ import { EndedError, guarded, type Life } from './Process.ts'
 import type { Prosecutor } from './Prosecutor.ts'
 import * as Random from './Random.ts'
 
-const address = Bytes.fromHex('33'.repeat(20))
+/** Whose calls are the operator's. */
+export const address = Bytes.fromHex('33'.repeat(20))
 const endedForGood = new Set(['log-behind', 'log-forked', 'wrong-log'])
 const folders = [
   { log: 'log', witness: 'witness' },
@@ -240,9 +241,13 @@ export function create(options: {
     own.add(Bytes.toHex(nodeId))
     const answers = CaseAnswers.create({
       ...{ home, crypto, endpoint: of.caseEndpoint, nodeId, logs, store, reached: reached(of), count },
-      ...{ secondsNow: chain.seconds, change: mutation.answers },
+      ...{ secondsNow: chain.seconds, change: mutation.answers, meanwhile: () => anchorAll(logs) },
     })
     return { nodeId, issuer, store, logs, answers }
+  }
+
+  async function anchorAll(logs: readonly RunningLog[]): Promise<void> {
+    for (const { anchoring } of logs) await anchoring.round()
   }
 
   /** A log that says that it has ended makes room for a new one. */
@@ -391,7 +396,7 @@ export function create(options: {
       await operator.settle()
     },
     round: async () => {
-      for (const { anchoring } of running?.logs ?? []) await anchoring.round()
+      await anchorAll(running?.logs ?? [])
       if (life !== undefined) life.hasSeen ||= life.endpoint.isGood()
       await running?.answers.round()
       await operator.settle()

@@ -5,8 +5,10 @@
 import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Bytes } from 'assay/protocol'
 import * as CaseJudge from './CaseJudge.ts'
 import * as CaseOpener from './CaseOpener.ts'
+import * as Rules from './ContractRules.ts'
 import * as Endpoint from './Endpoint.ts'
 import * as ModelChain from './ModelChain.ts'
 import * as Operator from './Operator.ts'
@@ -190,6 +192,7 @@ function withCases(events: readonly Event[], seed: number): readonly Event[] {
       // Long enough for openings to be thrown away.
       add({ what: 'tick', count: 160 })
       open()
+      add({ what: 'case', kind: 'old' })
     } else if (kind < 95) {
       // Long enough for a case to come and expire.
       add({ what: 'rpc', is: 'lost' })
@@ -244,15 +247,22 @@ export async function run(schedule: Schedule, mutation?: Parts.Mutation): Promis
   const folder = mkdtempSync(join(disks, 'assay-schedule-'))
   const { logs, seed } = schedule
   const operator = Operator.create({ folder, chain, prosecutor, random, seed, pledgeBlocks, logs, mutation })
+  const opener = CaseOpener.create(chain, operator.isOwn, prosecutor.exempt)
   const judge = CaseJudge.create({
     ...{ chain, terms: caseTerms, graceBlocks, isHonest: operator.isOwn },
-    isLost: ({ subject, demand }) => operator.isLost(demand ?? { logId: subject }),
+    isLost: ({ subject, demand }) => {
+      if (demand === undefined) return operator.isLost({ logId: subject })
+      // Of an old receipt whose opening is gone only the place can be shown, and that takes its log.
+      const logId = opener.homeOf(demand.receiptHash)
+      return operator.isLost(demand) || (logId !== undefined && operator.isLost({ logId }))
+    },
     lie: () => operator.faults.lie,
+    isAnswer: ({ from, to }) => Bytes.equal(from, Operator.address) && Bytes.equal(to, Rules.faultCases),
   })
   const world = {
     chain,
     operator,
-    opener: CaseOpener.create(chain, operator.isOwn),
+    opener,
     hostile: Stranger.hostileNode(chain, prosecutor, prosecutor.crypto),
     strangers: Stranger.collector(chain),
   }
@@ -269,7 +279,7 @@ export async function run(schedule: Schedule, mutation?: Parts.Mutation): Promis
       unjust: convictions.filter(
         (one) => one.withinBounds && (!one.isUnreleased || operator.report()['restored node'] === undefined),
       ),
-      report: { ...operator.report(), ...prosecutor.counts(), ...world.opener.counts(), ...judge.counts() },
+      report: { ...operator.report(), ...prosecutor.counts(), ...opener.counts(), ...judge.counts() },
     }
   } finally {
     await operator.close()
@@ -307,7 +317,7 @@ async function tick(world: World, count: number): Promise<void> {
     if (operator.running() === undefined && i % 8 === 0) await operator.start()
     await operator.round()
     look(world)
-    await world.opener.expire()
+    await world.opener.go()
     if (chain.isHalted()) chain.pass(ModelChain.blockSeconds)
     else await chain.mine({ reachable: operator.isGood() || operator.isRefusing() })
   }
