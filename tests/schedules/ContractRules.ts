@@ -1,15 +1,30 @@
 /**
- * ContractRules.ts - what NodeRegistry and AnchorLog do with a call, as a function from state to state.
- * Source: spec/contracts.md sections 3 and 4.
+ * ContractRules.ts - what NodeRegistry, AnchorLog and FaultCases do with a call, as a function from state to state.
+ * Source: spec/contracts.md sections 3 and 4; cases: CaseRules.ts.
  */
 import { AnchorLogContract, NodeRegistryContract, type Records } from 'assay/chain'
 import { crypto } from 'assay/crypto/node'
-import { Bytes, Checkpoint, Cose, errors, Identity, Merkle } from 'assay/protocol'
+import { Bytes, Checkpoint, Cose, Identity, Merkle } from 'assay/protocol'
 import { decodeFunctionData, type Hex } from 'viem'
+import * as CaseRules from './CaseRules.ts'
+import { RevertError, refusing } from './RevertError.ts'
+
+export { RevertError }
 
 export const chainId = 31_337n
 export const registry = Bytes.fromHex('11'.repeat(20))
 export const anchorLog = Bytes.fromHex('22'.repeat(20))
+export const faultCases = Bytes.fromHex('44'.repeat(20))
+export const faultCourt = Bytes.fromHex('55'.repeat(20))
+
+/** Where contracts stand: by default at the addresses above. */
+export type Place = {
+  readonly chainId: bigint
+  readonly registry: Uint8Array
+  readonly anchorLog: Uint8Array
+  readonly faultCases: Uint8Array
+}
+const here: Place = { chainId, registry, anchorLog, faultCases }
 
 export type Step = { readonly root: Uint8Array; readonly blockNumber: bigint }
 export type LogState = {
@@ -28,8 +43,11 @@ export type NodeState = {
   readonly registeredAtBlock: bigint
 }
 
-/** Both contracts at the end of a block; maps by hex. */
+/** All contracts at the end of a block; maps by hex. */
 export type State = {
+  readonly place: Place
+  readonly terms: CaseRules.Terms
+  readonly cases: CaseRules.Cases
   readonly instance: Uint8Array
   readonly minPledgeBlocks: bigint
   readonly nodeCounts: ReadonlyMap<string, bigint>
@@ -50,9 +68,15 @@ const emptyRoot = Merkle.emptyRoot(crypto)
 const maxSteps = 16
 const maxProofHashes = 64
 
-/** Both contracts right after their construction. */
-export function empty(instance: Uint8Array, minPledgeBlocks: bigint): State {
+/** All contracts right after their construction. */
+export function empty(
+  instance: Uint8Array,
+  minPledgeBlocks: bigint,
+  terms: CaseRules.Terms = { openWindowBlocks: 1_300n, answerBlocks: 300n },
+  place: Place = here,
+): State {
   return {
+    ...{ place, terms, cases: new Map() },
     ...{ instance, minPledgeBlocks, nodeCounts: new Map(), nodes: new Map(), keys: new Map(), nodeOfKey: new Map() },
     ...{ logCounts: new Map(), logs: new Map(), logOfKey: new Map() },
   }
@@ -60,8 +84,12 @@ export function empty(instance: Uint8Array, minPledgeBlocks: bigint): State {
 
 /** The state after a call in a block; throws `RevertError` when the contract would refuse it. */
 export async function apply(state: State, call: Call, block: bigint): Promise<State> {
-  if (Bytes.equal(call.to, registry)) return applyRegistry(state, call, block)
-  if (Bytes.equal(call.to, anchorLog)) return applyAnchorLog(state, call, block)
+  const { place } = state
+  if (Bytes.equal(call.to, place.registry)) return applyRegistry(state, call, block)
+  if (Bytes.equal(call.to, place.anchorLog)) return applyAnchorLog(state, call, block)
+  if (Bytes.equal(call.to, place.faultCases)) {
+    return { ...state, cases: await CaseRules.apply({ ...state, ...place }, call.from, call.data, block) }
+  }
   throw new RevertError('no such contract')
 }
 
@@ -71,7 +99,7 @@ async function applyRegistry(state: State, call: Call, block: bigint): Promise<S
     case 'registerNode': {
       const operator = hex(call.from)
       const n = state.nodeCounts.get(operator) ?? 0n
-      const nodeId = hex(Identity.nodeId(crypto, { chainId, registry, operator: call.from, n }))
+      const nodeId = hex(Identity.nodeId(crypto, { ...state.place, operator: call.from, n }))
       const node = { operator: call.from, nextKeyEpoch: 0, registeredAtBlock: block }
       return {
         ...state,
@@ -86,8 +114,8 @@ async function applyRegistry(state: State, call: Call, block: bigint): Promise<S
       if (!Identity.isRole(role)) throw new RevertError('InvalidRole')
       const publicKey = Bytes.concat(Bytes.from0x(x), Bytes.from0x(y))
       const subject = Bytes.from0x(nodeId)
-      const keyId = await requirePossession(state.nodeOfKey, {
-        contract: registry,
+      const keyId = await requirePossession(state, state.nodeOfKey, {
+        contract: state.place.registry,
         subject,
         role,
         publicKey,
@@ -125,10 +153,10 @@ async function applyAnchorLog(state: State, call: Call, block: bigint): Promise<
       if (pledgeBlocks < state.minPledgeBlocks) throw new RevertError('PledgeBlocksTooFew')
       const operator = hex(call.from)
       const n = state.logCounts.get(operator) ?? 0n
-      const logId = Identity.logId(crypto, { chainId, anchorLog, instance: state.instance, operator: call.from, n })
+      const logId = Identity.logId(crypto, { ...state.place, instance: state.instance, operator: call.from, n })
       const publicKey = Bytes.concat(Bytes.from0x(x), Bytes.from0x(y))
-      const entry = { contract: anchorLog, subject: logId, role: Identity.roles.log, publicKey, signature }
-      const keyId = await requirePossession(state.logOfKey, entry)
+      const entry = { contract: state.place.anchorLog, subject: logId, role: Identity.roles.log, publicKey, signature }
+      const keyId = await requirePossession(state, state.logOfKey, entry)
       const log: LogState = {
         ...{ logId, operator: call.from, publicKey, pledgeBlocks, size: 0n, root: emptyRoot, conflicts: new Map() },
         steps: new Map([[0n, { root: emptyRoot, blockNumber: block }]]),
@@ -168,22 +196,22 @@ async function anchor(state: State, args: readonly [Hex, readonly SignedStep[]],
     const stored = log.steps.get(step.size)
     if (stored !== undefined) {
       if (Bytes.equal(stored.root, root)) continue
-      await requireSigned(log, step)
+      await requireSigned(state.place, log, step)
       if (!log.conflicts.has(step.size)) log = { ...log, conflicts: changed(log.conflicts, step.size, root) }
       continue
     }
     if (step.size < log.size) continue
-    await requireSigned(log, step)
+    await requireSigned(state.place, log, step)
     requireAppend(log, step, root)
     log = { ...log, size: step.size, root, steps: changed(log.steps, step.size, { root, blockNumber: block }) }
   }
   return { ...state, logs: changed(state.logs, logId.slice(2), log) }
 }
 
-async function requireSigned(log: LogState, step: SignedStep): Promise<void> {
+async function requireSigned(place: Place, log: LogState, step: SignedStep): Promise<void> {
   const { logId, publicKey } = log
   const root = Bytes.from0x(step.root)
-  const payload = Checkpoint.payload(crypto, Checkpoint.words({ chainId, anchorLog, logId, size: step.size, root }))
+  const payload = Checkpoint.payload(crypto, Checkpoint.words({ ...place, logId, size: step.size, root }))
   const signature = Bytes.from0x(step.signature)
   await refusing('InvalidCheckpointSignature', () =>
     Cose.verify(crypto, { tag: 'checkpoint', payload, signature, publicKey }),
@@ -212,6 +240,7 @@ function ownNode(state: State, name: string, sender: Uint8Array): NodeState {
 }
 
 async function requirePossession(
+  { place }: State,
   taken: ReadonlyMap<string, unknown>,
   entry: {
     readonly contract: Uint8Array
@@ -225,26 +254,12 @@ async function requirePossession(
   await refusing('InvalidPublicKey', () => Cose.assertKey(publicKey))
   const keyId = Cose.keyId(crypto, publicKey)
   if (taken.has(hex(keyId))) throw new RevertError('KeyAlreadyRegistered')
-  const payload = Identity.keyStatement(crypto, { chainId, contract, subject, role, publicKey })
+  const payload = Identity.keyStatement(crypto, { chainId: place.chainId, contract, subject, role, publicKey })
   const signature = Bytes.from0x(entry.signature)
   await refusing('InvalidProofOfPossession', () => Cose.verify(crypto, { tag: 'key', payload, signature, publicKey }))
   return keyId
 }
 
-async function refusing(name: string, check: () => unknown): Promise<void> {
-  try {
-    await check()
-  } catch (error) {
-    if (errors.BaseError.isInstance(error)) throw new RevertError(name)
-    throw error
-  }
-}
-
 function changed<K, V>(map: ReadonlyMap<K, V>, key: K, value: V): ReadonlyMap<K, V> {
   return new Map(map).set(key, value)
-}
-
-/** A call that the contract refuses, by the name of its error. */
-export class RevertError extends Error {
-  override readonly name = 'RevertError'
 }

@@ -5,9 +5,10 @@
  */
 import { AnchorLogContract, NodeRegistryContract, Rpc } from 'assay/chain'
 import { Bytes } from 'assay/protocol'
-import { decodeFunctionData, encodeFunctionResult } from 'viem'
+import { type AbiFunction, decodeAbiParameters, encodeFunctionResult, type Hex, toFunctionSelector } from 'viem'
 import type { ChainView, SeenBlock } from '../../apps/node/src/settle/chain-view.ts'
 import { CallRevertedError, type Sender, TransactionLostError } from '../../apps/node/src/settle/sender.ts'
+import * as CaseReads from './CaseReads.ts'
 import * as Rules from './ContractRules.ts'
 import type { Block, ModelChain } from './ModelChain.ts'
 import type * as Random from './Random.ts'
@@ -25,7 +26,12 @@ export const lies = [
   'key-unknown',
   'other-epoch',
 ] as const
-export type Lie = (typeof lies)[number]
+/** The same about cases: none was ever opened, or all are answered; and one whose final blocks are ahead of time. */
+export const caseLies = ['no-cases', 'all-answered', 'far-final'] as const
+export type Lie = (typeof lies)[number] | (typeof caseLies)[number]
+
+/** What is so deep below the newest block is final, and no reorganisation of a schedule takes it back. */
+export const finalityBlocks = 32n
 
 /** What becomes of a transaction. */
 export const fates = ['mined', 'lost', 'late', 'twice', 'answer-lost'] as const
@@ -47,7 +53,11 @@ export type Endpoint = {
   readonly sender: Sender
 }
 
-const abi = [...NodeRegistryContract.abi, ...AnchorLogContract.abi]
+const functions = new Map(
+  ([...NodeRegistryContract.abi, ...AnchorLogContract.abi, ...CaseReads.abi] as readonly AbiFunction[])
+    .filter(({ type }) => type === 'function')
+    .map((one) => [toFunctionSelector(one), one]),
+)
 const hex = Bytes.toHex
 
 /** A new endpoint before a chain, for the account `address` (20 bytes). */
@@ -70,6 +80,15 @@ export function create(chain: ModelChain, address: Uint8Array, random: Random.Ra
     const at = chain.newest().number
     if (madeUp?.of !== lie || madeUp.at !== at) madeUp = { of: lie, at, block: fabricate(chain, lie, random) }
     return madeUp.block
+  }
+
+  /** What it calls final; no state where there was no block yet. */
+  function final(): { readonly number: bigint; readonly state: Rules.State | undefined } {
+    const { number, state } = claimed()
+    const isMadeUp = endpoint.lie !== undefined && endpoint.lie !== 'old'
+    if (endpoint.lie === 'far-final') return { number: number + 1_000_000n, state }
+    const at = number > finalityBlocks ? number - finalityBlocks : 0n
+    return { number: at, state: isMadeUp ? state : chain.block(at)?.state }
   }
 
   async function refresh(): Promise<void> {
@@ -112,11 +131,21 @@ export function create(chain: ModelChain, address: Uint8Array, random: Random.Ra
     assertChain: async () => assertThere(),
     request: async (method, params) => {
       assertThere()
-      if (method !== 'eth_call') throw new Rpc.RequestError('rpc-refused', method, 'not modelled')
-      const [{ data }] = params as [{ data: `0x${string}` }]
-      const { functionName, args } = decodeFunctionData({ abi, data })
-      const result = read(claimed().state, functionName, args ?? [])
-      return encodeFunctionResult({ abi, functionName, result } as never)
+      switch (method) {
+        case 'eth_call': {
+          const [{ data }, tag] = params as [{ data: Hex }, string]
+          const { state } = tag === 'finalized' ? final() : claimed()
+          return state === undefined ? '0x' : call(state, data)
+        }
+        case 'eth_getBlockByNumber': {
+          const { number } = params?.[0] === 'finalized' ? final() : claimed()
+          return { number: `0x${number.toString(16)}` }
+        }
+        case 'eth_getLogs':
+          return CaseReads.events(claimed().state, params?.[0] as Parameters<typeof CaseReads.events>[1])
+        default:
+          throw new Rpc.RequestError('rpc-refused', method, 'not modelled')
+      }
     },
   }
 
@@ -164,6 +193,15 @@ function fabricate(chain: ModelChain, lie: Lie, random: Random.Random): Block {
   }
 }
 
+/** A call of a view, which says what it says under a state. */
+function call(state: Rules.State, data: Hex): Hex {
+  const one = functions.get(data.slice(0, 10) as Hex)
+  if (one === undefined) throw new Rpc.RequestError('rpc-refused', 'eth_call', 'not modelled')
+  const args = decodeAbiParameters(one.inputs, `0x${data.slice(10)}`)
+  const result = CaseReads.read(state, one.name, args) ?? read(state, one.name, args)
+  return encodeFunctionResult({ abi: [one], functionName: one.name, result } as never)
+}
+
 function bent(state: Rules.State, lie: Lie, random: Random.Random): Rules.State {
   const logs = (change: (log: Rules.LogState) => Partial<Rules.LogState>): Rules.State => ({
     ...state,
@@ -193,6 +231,10 @@ function bent(state: Rules.State, lie: Lie, random: Random.Random): Rules.State 
       return keys((name, key) => [[name, { ...key, validUntilBlock: key.validFromBlock + 1n }]])
     case 'key-unknown':
       return { ...state, keys: new Map(), nodeOfKey: new Map() }
+    case 'no-cases':
+      return { ...state, cases: new Map() }
+    case 'all-answered':
+      return { ...state, cases: new Map([...state.cases].map(([id, one]) => [id, { ...one, state: 'answered' }])) }
     case 'other-epoch':
       return keys((name, key) => {
         const [nodeId, epoch] = name.split('/') as [string, string]

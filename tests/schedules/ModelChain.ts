@@ -1,9 +1,10 @@
 /**
- * ModelChain.ts - a chain in memory with the two contracts that signers look at: blocks, reorganisations, halts, and a wipe
+ * ModelChain.ts - a chain in memory with the contracts that signers look at: blocks, reorganisations, halts, and a wipe
  * that leaves the chain id as it was. Everything that was ever anchored in any history is remembered for the prosecutor.
  */
 import { crypto } from 'assay/crypto/node'
 import { Bytes } from 'assay/protocol'
+import type * as CaseRules from './CaseRules.ts'
 import * as Rules from './ContractRules.ts'
 import type * as Random from './Random.ts'
 
@@ -53,7 +54,7 @@ export type ModelChain = {
 }
 
 /** Starts a chain whose contracts were deployed in block 5. */
-export function create(random: Random.Random, minPledgeBlocks: bigint): ModelChain {
+export function create(random: Random.Random, minPledgeBlocks: bigint, terms?: CaseRules.Terms): ModelChain {
   let blocks: Block[] = []
   let waiting: Rules.Call[] = []
   let late: { call: Rules.Call; fromBlock: bigint }[] = []
@@ -64,7 +65,7 @@ export function create(random: Random.Random, minPledgeBlocks: bigint): ModelCha
 
   function begin(source: Random.Random): void {
     const instance = source.bytes(32)
-    blocks = [block(5n, instance, Rules.empty(instance, minPledgeBlocks), [], false)]
+    blocks = [block(5n, instance, Rules.empty(instance, minPledgeBlocks, terms), [], false)]
   }
 
   function block(

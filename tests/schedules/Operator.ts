@@ -6,7 +6,7 @@
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { NodeRegistryContract } from 'assay/chain'
-import { Bytes, errors } from 'assay/protocol'
+import { Bytes, Claims, Slot } from 'assay/protocol'
 import * as Daemon from '../../apps/node/src/daemon/parts.ts'
 import * as KeyFile from '../../apps/node/src/keys/KeyFile.ts'
 import * as Rotation from '../../apps/node/src/keys/Rotation.ts'
@@ -19,40 +19,23 @@ import * as SqliteReceiptStore from '../../apps/node/src/receipts/SqliteReceiptS
 import { encode } from '../../apps/node/src/settle/contract-call.ts'
 import { type Registrar, registerKey, registerLog, registerNode, roles } from '../../apps/node/src/settle/register.ts'
 import * as Witness from '../../apps/node/src/witness/Witness.ts'
+import * as CaseAnswers from './CaseAnswers.ts'
 import * as Rules from './ContractRules.ts'
 import * as Endpoint from './Endpoint.ts'
 import type { ModelChain } from './ModelChain.ts'
+import * as NodeFolder from './NodeFolder.ts'
 import type { Mutation, Operator, Role, Running, RunningLog } from './Parts.ts'
+import { EndedError, guarded, type Life } from './Process.ts'
 import type { Prosecutor } from './Prosecutor.ts'
-import type * as Random from './Random.ts'
+import * as Random from './Random.ts'
 
-const address = Bytes.fromHex('33'.repeat(20))
+/** Whose calls are the operator's. */
+export const address = Bytes.fromHex('33'.repeat(20))
 const endedForGood = new Set(['log-behind', 'log-forked', 'wrong-log'])
 const folders = [
   { log: 'log', witness: 'witness' },
   { log: 'log2', witness: 'witness2' },
 ] as const
-
-/** The process is gone. */
-class EndedError extends Error {
-  override readonly name = 'EndedError'
-}
-
-/** A party does not answer. */
-class SilentError extends errors.UnavailableError<'silent'> {
-  override readonly name = 'SilentError'
-  constructor() {
-    super('silent', 'Nobody answers.')
-  }
-}
-
-type Life = {
-  alive: boolean
-  /** It has looked at the chain when nothing was wrong with its endpoint. */
-  hasSeen: boolean
-  endpoint: Endpoint.Endpoint
-  closers: (() => unknown)[]
-}
 
 /**
  * An operator that is not running yet.
@@ -64,6 +47,8 @@ export function create(options: {
   readonly chain: ModelChain
   readonly prosecutor: Prosecutor
   readonly random: Random.Random
+  /** Of the schedule, for what must not change `random`. */
+  readonly seed: number
   readonly pledgeBlocks: bigint
   readonly logs: number
   readonly mutation?: Mutation | undefined
@@ -79,6 +64,8 @@ export function create(options: {
   const backups = new Map<Role, string>()
   const lost = folders.map(() => new Set<'disk' | 'mirror'>())
   const logIds = new Map<number, Uint8Array>()
+  const own = new Set<string>()
+  const openings = NodeFolder.create()
   let isKeyLost = false
   const givenUp: string[] = []
   const counts: Record<string, number> = {}
@@ -98,6 +85,7 @@ export function create(options: {
     home = next
     life.alive = false
     life.endpoint.alive = false
+    life.caseEndpoint.alive = false
   }
 
   async function clear(): Promise<void> {
@@ -118,28 +106,6 @@ export function create(options: {
       end()
       throw new EndedError()
     }
-  }
-
-  /** Fails once the process is gone, before and after. */
-  function guarded<T extends object>(
-    of: Life,
-    port: T,
-    names: readonly (keyof T)[],
-    also: () => boolean = () => false,
-  ): T {
-    const wrapped = Object.fromEntries(
-      names.map((name) => [
-        name,
-        async (...args: unknown[]) => {
-          if (!of.alive) throw new EndedError()
-          if (also()) throw new SilentError()
-          const result = await (port[name] as (...args: unknown[]) => unknown)(...args)
-          if (!of.alive) throw new EndedError()
-          return result
-        },
-      ]),
-    )
-    return { ...port, ...wrapped }
   }
 
   function signing<T extends { publicKey: Uint8Array; sign: (message: Uint8Array) => unknown }>(
@@ -214,6 +180,7 @@ export function create(options: {
     const before = logIds.get(slot)
     if (before !== undefined && !Bytes.equal(before, logId)) prosecutor.abandon(before)
     logIds.set(slot, logId)
+    own.add(Bytes.toHex(logId))
     const anchoring = Daemon.anchor({
       ...{ book: registrar.book, view: endpoint.view, sender: endpoint.sender, log, intervalMs: 2_000_000_000 },
       witness: guarded(of, witness, ['cosign'], isSilent),
@@ -271,7 +238,16 @@ export function create(options: {
       onStep: ({ kind }) => count(`old key ${kind}`),
     })
     of.closers.push(rotation.stop)
-    return { nodeId, issuer, store, logs }
+    own.add(Bytes.toHex(nodeId))
+    const answers = CaseAnswers.create({
+      ...{ home, crypto, endpoint: of.caseEndpoint, nodeId, logs, store, reached: reached(of), count },
+      ...{ secondsNow: chain.seconds, change: mutation.answers, meanwhile: () => anchorAll(logs) },
+    })
+    return { nodeId, issuer, store, logs, answers }
+  }
+
+  async function anchorAll(logs: readonly RunningLog[]): Promise<void> {
+    for (const { anchoring } of logs) await anchoring.round()
   }
 
   /** A log that says that it has ended makes room for a new one. */
@@ -319,6 +295,7 @@ export function create(options: {
       ...{ highest: log.highest, identity: log.identity, publicKey: log.publicKey },
       append: (request) => {
         prosecutor.offered(request)
+        openings.written(request.head)
         if (!operator.isAltering) return port.append(request)
         const part = random.pick(['head', 'signature', 'publicKey'] as const)
         const bytes = Uint8Array.from(request[part])
@@ -334,7 +311,7 @@ export function create(options: {
     await operator.crash()
     rmSync(join(home, role), { recursive: true, force: true })
     if (source !== undefined) cpSync(source, join(home, role), { recursive: true })
-    if (role === 'node') return
+    if (role === 'node') return openings.replaced(source !== undefined)
     const slot = role.endsWith('2') ? 1 : 0
     const of = lost[slot] as Set<'disk' | 'mirror'>
     of.add(role.startsWith('log') ? 'disk' : 'mirror')
@@ -356,10 +333,13 @@ export function create(options: {
     start: async () => {
       if (running !== undefined) return
       const endpoint = Endpoint.create(chain, address, random)
-      const of: Life = { alive: true, hasSeen: false, endpoint, closers: [] }
+      const caseEndpoint = Endpoint.create(chain, address, Random.create(options.seed * 1_000 + (counts.starts ?? 0)))
+      const of: Life = { alive: true, hasSeen: false, endpoint, caseEndpoint, closers: [] }
       // One set of faults for all processes of this operator.
       for (const name of ['lost', 'lie', 'fate', 'clockMs'] as const) {
-        Object.defineProperty(endpoint, name, { get: () => operator.faults[name] })
+        for (const one of [endpoint, caseEndpoint]) {
+          Object.defineProperty(one, name, { get: () => operator.faults[name] })
+        }
       }
       life = of
       refusal = false
@@ -399,7 +379,11 @@ export function create(options: {
       if (now === undefined) return
       const calls = Array.from({ length: number }, async (_, i) => {
         const intent = await now.store.openIntent('/v1/chat/completions', 0, undefined)
-        const values = new Map([[isBad && i === 0 ? 77 : 15, Uint8Array.of(0x18, random.below(200) + 24)]])
+        const number = random.below(200) + 24
+        const values = new Map([
+          [Slot.indexOf('order'), Claims.encode('order', new Uint8Array(32).fill(number))],
+          [isBad && i === 0 ? 77 : 15, Uint8Array.of(0x18, number)],
+        ])
         const issued = await now.issuer.issue({
           ...{ intent, values, modeBits: isBad && i === 1 ? 255 : 4, flags: 0, orderHash: undefined },
           ...{ secret: random.bytes(32), nonce: random.bytes(16) },
@@ -412,8 +396,9 @@ export function create(options: {
       await operator.settle()
     },
     round: async () => {
-      for (const { anchoring } of running?.logs ?? []) await anchoring.round()
+      await anchorAll(running?.logs ?? [])
       if (life !== undefined) life.hasSeen ||= life.endpoint.isGood()
+      await running?.answers.round()
       await operator.settle()
     },
     backUp: (role) => {
@@ -423,7 +408,14 @@ export function create(options: {
       const to = join(options.folder, `backup-${++disks}`)
       cpSync(join(home, role), to, { recursive: true })
       backups.set(role, to)
+      if (role === 'node') openings.backedUp()
     },
+    loseLedger: async (fate) => {
+      await operator.crash()
+      if (NodeFolder.loseLedger(join(home, 'node'), backups.get('node'), fate)) count(`ledger ${fate}`)
+    },
+    isOwn: (subject) => own.has(Bytes.toHex(subject)),
+    isLost: (what) => ('logId' in what ? prosecutor.isAbandoned(what.logId) : openings.areLost(what.receiptHash)),
     restore: async (role) => {
       const source = backups.get(role)
       if (source === undefined) return

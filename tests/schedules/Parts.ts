@@ -1,4 +1,5 @@
 /** Parts.ts - what an operator of a schedule is made of, what can be done to it, and what can be taken away from it. */
+import type * as Answering from '../../apps/node/src/answers/Answering.ts'
 import type * as Log from '../../apps/node/src/log/Log.ts'
 import type { LogStore } from '../../apps/node/src/log/LogStore.ts'
 import type { Mirror } from '../../apps/node/src/log/Mirror.ts'
@@ -7,6 +8,7 @@ import type { ReceiptStore } from '../../apps/node/src/receipts/ReceiptStore.ts'
 import type { Anchoring } from '../../apps/node/src/settle/anchoring.ts'
 import type { ChainView } from '../../apps/node/src/settle/chain-view.ts'
 import type * as Witness from '../../apps/node/src/witness/Witness.ts'
+import type * as CaseAnswers from './CaseAnswers.ts'
 import type * as Endpoint from './Endpoint.ts'
 
 /** A folder that can be lost or replaced by an older copy. */
@@ -19,6 +21,12 @@ export const steps = [
   ...['checkpoint-planned', 'checkpoint-signed', 'checkpoint-written', 'cosign-persisted', 'cosign-signed'],
   ...['head-persisted', 'head-signed', 'head-logged', 'receipt-released'],
 ] as const
+/** The same while a case is answered. */
+export const caseSteps = ['answer-sent'] as const
+
+/** What becomes of what the answering service remembers. */
+export const ledgerFates = ['gone', 'damaged', 'old'] as const
+export type LedgerFate = (typeof ledgerFates)[number]
 
 /** Where a discipline can be taken away, so that the prosecutor shows what it is good for. */
 export type Mutation = {
@@ -32,6 +40,8 @@ export type Mutation = {
   readonly isPledgeForgotten?: boolean
   /** Before anything is opened in the home of the process. */
   readonly beforeStart?: (home: string) => void
+  /** What the answering service stands on. */
+  readonly answers?: (options: Answering.Options) => Answering.Options
 }
 
 /** A log with its mirror as they run. */
@@ -49,6 +59,7 @@ export type Running = {
   readonly issuer: Issuer.Issuer
   readonly store: ReceiptStore
   readonly logs: readonly RunningLog[]
+  readonly answers: CaseAnswers.CaseAnswers
 }
 
 /** An operator and everything that can happen to it. */
@@ -73,11 +84,17 @@ export type Operator = {
   /** After any step: a process that ended within it is cleared away. */
   readonly settle: () => Promise<void>
   readonly call: (count: number, isBad: boolean) => Promise<void>
-  /** One anchoring round of every log. */
+  /** One anchoring round of every log, then one of the answers to cases. */
   readonly round: () => Promise<void>
   readonly backUp: (role: Role) => void
   readonly restore: (role: Role) => Promise<void>
   readonly lose: (role: Role) => Promise<void>
+  /** What the answering service wrote down is lost, damaged, or replaced by what it was when the node's folder was backed up. */
+  readonly loseLedger: (fate: LedgerFate) => Promise<void>
+  /** Whether a nodeId or logId is or was this operator's. */
+  readonly isOwn: (subject: Uint8Array) => boolean
+  /** Whether the opening of a receipt went with a node's folder, or a log with its key or with both of its places. */
+  readonly isLost: (what: { readonly receiptHash: Uint8Array } | { readonly logId: Uint8Array }) => boolean
   /** Whether losing this folder now would take the second place of the same log too. */
   readonly wouldBeBeyond: (role: Role) => boolean
   /** What the running process sees the chain through. */

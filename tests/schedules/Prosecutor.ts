@@ -10,14 +10,14 @@ import type { Block, ModelChain } from './ModelChain.ts'
 
 /** A fault that was shown, or would be if a certain head had left its maker. */
 export type Conviction = {
-  readonly class: 1 | 2 | 3 | 4 | 5 | 6 | 13
+  readonly class: 1 | 2 | 3 | 4 | 5 | 6 | 13 | 17 | 18
   readonly missing?: boolean
   /** keyId or logId in hex. */
   readonly subject: string
   readonly detail: string
   /** Rests on a signature that nobody outside its maker's process ever had. */
   readonly isUnreleased: boolean
-  /** F4: share of the pledge window in which the log could reach the chain was at least a half. */
+  /** F4: share of the pledge window in which the log could reach the chain was at least a half. Cases: see CaseJudge.ts. */
   readonly withinBounds: boolean
 }
 
@@ -50,6 +50,7 @@ export type Prosecutor = {
   readonly exempt: (publicKey: Uint8Array) => void
   /** Its folders were given up; what it pledged is F4 without further question. */
   readonly abandon: (logId: Uint8Array) => void
+  readonly isAbandoned: (logId: Uint8Array) => boolean
   readonly convict: () => Promise<readonly Conviction[]>
   /** How much there is to judge. */
   readonly counts: () => Readonly<Record<string, number>>
@@ -334,6 +335,7 @@ export function create(
     addSource: (logId, source) => void sources.set(hex(logId), [...(sources.get(hex(logId)) ?? []), source]),
     exempt: (publicKey) => void exempt.add(hex(publicKey)),
     abandon: (logId) => void abandoned.add(hex(logId)),
+    isAbandoned: (logId) => abandoned.has(hex(logId)),
     convict: async () => {
       const found = [...(await ofHeads()), ...(await ofTrees())]
       for (const one of checkpoints.values()) {

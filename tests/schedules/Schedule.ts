@@ -5,6 +5,10 @@
 import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Bytes } from 'assay/protocol'
+import * as CaseJudge from './CaseJudge.ts'
+import * as CaseOpener from './CaseOpener.ts'
+import * as Rules from './ContractRules.ts'
 import * as Endpoint from './Endpoint.ts'
 import * as ModelChain from './ModelChain.ts'
 import * as Operator from './Operator.ts'
@@ -15,6 +19,10 @@ import * as Stranger from './Stranger.ts'
 
 export const pledgeBlocks = 24n
 export const graceBlocks = 24n
+/** As short as the contract's rules and the waits of the answering service (CaseJudge.ts) allow. */
+export const caseTerms = { openWindowBlocks: 50n, answerBlocks: 40n }
+/** Rounds at the end of a schedule in which nothing is wrong, as many as are needed. */
+const lastRounds = 24
 
 /** One thing that happens; `seed` is for what it leaves open, so that leaving out others changes nothing here. */
 export type Event = { readonly seed: number } & (
@@ -30,6 +38,8 @@ export type Event = { readonly seed: number } & (
   | { readonly what: 'reorganise'; readonly depth: number }
   | { readonly what: 'hostile'; readonly trick: Stranger.Trick; readonly slot: number }
   | { readonly what: 'clock'; readonly ms: number }
+  | { readonly what: 'case'; readonly kind: CaseOpener.Kind }
+  | { readonly what: 'lose-ledger'; readonly fate: Parts.LedgerFate }
   | { readonly what: 'replace-key'; readonly role: 'node' | 'witness'; readonly isKilled: boolean }
 )
 
@@ -55,7 +65,7 @@ const roles = Parts.roles
 /** The schedule of a seed. */
 export function generate(seed: number, bounds: Schedule['bounds'] = 'within'): Schedule {
   const schedule = withoutNewKeys(seed, bounds)
-  return { ...schedule, events: withNewKeys(schedule.events, seed) }
+  return { ...schedule, events: withCases(withNewKeys(schedule.events, seed), seed) }
 }
 
 /** The same in which nobody replaces a key that is well. */
@@ -135,6 +145,66 @@ function withNewKeys(events: readonly Event[], seed: number): readonly Event[] {
   return changed
 }
 
+/** With cases at places of their own, and mostly with something that makes it hard to answer them. */
+function withCases(events: readonly Event[], seed: number): readonly Event[] {
+  const random = Random.create(seed ^ 0xca5e)
+  const changed = [...events]
+  for (let count = random.below(4); count > 0; count--) {
+    const added: Event[] = []
+    const add = (event: Event extends infer E ? (E extends unknown ? Omit<E, 'seed'> : never) : never) =>
+      void added.push({ ...event, seed: random.below(2 ** 32) } as Event)
+    const open = () => {
+      for (let more = 1 + random.below(3); more > 0; more--) add({ what: 'case', kind: random.pick(CaseOpener.kinds) })
+    }
+    open()
+    const kind = random.below(100)
+    if (kind < 15) {
+      // Cases and answers are taken back.
+      add({ what: 'tick', count: 1 + random.below(6) })
+      add({ what: 'reorganise', depth: 1 + random.below(random.chance(0.2) ? 30 : 8) })
+    } else if (kind < 30) {
+      add({ what: 'lose-ledger', fate: random.pick(Parts.ledgerFates) })
+      add({ what: 'start' })
+    } else if (kind < 45) {
+      add({ what: 'tick', count: random.below(3) })
+      add({
+        what: 'rpc',
+        is: random.chance(0.4) ? 'lost' : random.pick([...Endpoint.caseLies, 'high-number' as const]),
+      })
+      if (random.chance(0.5)) open()
+      add({ what: 'tick', count: random.chance(0.3) ? 42 + random.below(5) : 1 + random.below(8) })
+      if (random.chance(0.9)) add({ what: 'rpc', is: 'good' })
+    } else if (kind < 60) {
+      add({ what: 'crash-at', step: random.pick(Parts.caseSteps), after: random.below(3) })
+      add({ what: 'tick', count: 2 })
+      if (random.chance(0.4)) add({ what: 'lose-ledger', fate: random.pick(Parts.ledgerFates) })
+      add({ what: 'start' })
+    } else if (kind < 75) {
+      add({ what: random.pick(['kill', 'stop'] as const) })
+      open()
+      if (random.chance(0.3)) add({ what: 'restore', role: random.pick(['node', 'log', 'witness'] as const) })
+      add({ what: 'start' })
+    } else if (kind < 85) {
+      add({ what: 'fate', is: random.pick(Endpoint.fates) })
+      add({ what: 'tick', count: 1 + random.below(5) })
+      add({ what: 'fate', is: 'mined' })
+    } else if (kind < 89) {
+      // Long enough for openings to be thrown away.
+      add({ what: 'tick', count: 160 })
+      open()
+      add({ what: 'case', kind: 'old' })
+    } else if (kind < 95) {
+      // Long enough for a case to come and expire.
+      add({ what: 'rpc', is: 'lost' })
+      open()
+      add({ what: 'tick', count: 43 })
+      add({ what: 'rpc', is: 'good' })
+    }
+    changed.splice(1 + random.below(changed.length), 0, ...added)
+  }
+  return changed
+}
+
 /** The same with both folders of the first log gone at one time, somewhere in the middle. */
 export function withLossOfBoth(schedule: Schedule, seed: number): Schedule {
   const at = 1 + Random.create(seed).below(schedule.events.length)
@@ -172,14 +242,27 @@ const disks = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 /** Runs a schedule against an honest operator and lets the prosecutor judge. */
 export async function run(schedule: Schedule, mutation?: Parts.Mutation): Promise<Outcome> {
   const random = Random.create(schedule.seed ^ 0x5eed)
-  const chain = ModelChain.create(random, pledgeBlocks)
+  const chain = ModelChain.create(random, pledgeBlocks, caseTerms)
   const prosecutor = Prosecutor.create(chain, graceBlocks)
   const folder = mkdtempSync(join(disks, 'assay-schedule-'))
-  const { logs } = schedule
-  const operator = Operator.create({ folder, chain, prosecutor, random, pledgeBlocks, logs, mutation })
+  const { logs, seed } = schedule
+  const operator = Operator.create({ folder, chain, prosecutor, random, seed, pledgeBlocks, logs, mutation })
+  const opener = CaseOpener.create(chain, operator.isOwn, prosecutor.exempt)
+  const judge = CaseJudge.create({
+    ...{ chain, terms: caseTerms, graceBlocks, isHonest: operator.isOwn },
+    isLost: ({ subject, demand }) => {
+      if (demand === undefined) return operator.isLost({ logId: subject })
+      // Of an old receipt whose opening is gone only the place can be shown, and that takes its log.
+      const logId = opener.homeOf(demand.receiptHash)
+      return operator.isLost(demand) || (logId !== undefined && operator.isLost({ logId }))
+    },
+    lie: () => operator.faults.lie,
+    isAnswer: ({ from, to }) => Bytes.equal(from, Operator.address) && Bytes.equal(to, Rules.faultCases),
+  })
   const world = {
     chain,
     operator,
+    opener,
     hostile: Stranger.hostileNode(chain, prosecutor, prosecutor.crypto),
     strangers: Stranger.collector(chain),
   }
@@ -187,15 +270,16 @@ export async function run(schedule: Schedule, mutation?: Parts.Mutation): Promis
     for (const event of schedule.events) await happen(world, schedule, event)
     heal(world)
     await tick(world, 3)
-    const convictions = await prosecutor.convict()
+    for (let i = 0; i < lastRounds && judge.unanswered().length > 0; i++) await tick(world, 1)
+    const convictions = [...(await prosecutor.convict()), ...judge.convict()]
     const isBeyond = operator.isBeyond()
     return {
       ...{ convictions, isBeyond, givenUp: operator.givenUp() },
       // Only a node that forgot a head whose signature nobody else ever held can sign another one in its place.
-      unjust: convictions.filter((one) =>
-        one.class === 4 ? one.withinBounds : !one.isUnreleased || operator.report()['restored node'] === undefined,
+      unjust: convictions.filter(
+        (one) => one.withinBounds && (!one.isUnreleased || operator.report()['restored node'] === undefined),
       ),
-      report: { ...operator.report(), ...prosecutor.counts() },
+      report: { ...operator.report(), ...prosecutor.counts(), ...opener.counts(), ...judge.counts() },
     }
   } finally {
     await operator.close()
@@ -207,6 +291,7 @@ type World = {
   readonly operator: Parts.Operator
   readonly hostile: Stranger.HostileNode
   readonly strangers: ReturnType<typeof Stranger.collector>
+  readonly opener: CaseOpener.CaseOpener
 }
 
 function heal({ chain, operator }: World): void {
@@ -217,13 +302,22 @@ function heal({ chain, operator }: World): void {
   Object.assign(operator.faults, { lost: false, lie: undefined, fate: 'mined', clockMs: 0 })
 }
 
+/** Who keeps what logs show keeps it. */
+function look({ operator, strangers, opener }: World): void {
+  for (const log of operator.running()?.logs ?? []) {
+    strangers.look(log)
+    opener.look(log)
+  }
+}
+
 /** Time passes: the log anchors where it can, then a block comes. */
 async function tick(world: World, count: number): Promise<void> {
   const { chain, operator } = world
   for (let i = 0; i < count; i++) {
     if (operator.running() === undefined && i % 8 === 0) await operator.start()
     await operator.round()
-    for (const log of operator.running()?.logs ?? []) world.strangers.look(log)
+    look(world)
+    await world.opener.go()
     if (chain.isHalted()) chain.pass(ModelChain.blockSeconds)
     else await chain.mine({ reachable: operator.isGood() || operator.isRefusing() })
   }
@@ -287,6 +381,11 @@ async function happen(world: World, schedule: Schedule, event: Event): Promise<v
     }
     case 'rotate':
       return operator.endKey()
+    case 'case':
+      look(world)
+      return world.opener.open(event.kind, random)
+    case 'lose-ledger':
+      return operator.loseLedger(event.fate)
     case 'replace-key':
       return operator.replaceKey(event.role, event.isKilled)
     case 'clock':

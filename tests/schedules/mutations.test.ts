@@ -7,6 +7,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { createP256Signer } from 'assay/crypto/node'
 import { Checkpoint, Cose, Merkle } from 'assay/protocol'
 import * as Witness from '../../apps/node/src/witness/Witness.ts'
+import * as CaseMutations from './CaseMutations.ts'
 import * as Rules from './ContractRules.ts'
 import * as ModelChain from './ModelChain.ts'
 import * as Mutations from './Mutations.ts'
@@ -31,6 +32,20 @@ describe('without a discipline', () => {
         const found = unjust.find((one) => classes.includes(one.class))
         if (found === undefined) continue
         return t.diagnostic(`F${found.class} after ${seed - first + 1} schedules (seed ${seed})`)
+      }
+      return assert.fail(`not found in ${atMost} schedules`)
+    })
+  }
+})
+
+describe('an answering service that is wrong in one thing', () => {
+  for (const { name, make, classes } of CaseMutations.all) {
+    test(name, async (t) => {
+      for (let seed = 1; seed <= atMost; seed++) {
+        const { unjust } = await Schedule.run(Schedule.generate(seed), make())
+        const found = unjust.find((one) => classes.includes(one.class))
+        if (found === undefined) continue
+        return t.diagnostic(`F${found.class} after ${seed} schedules: ${found.detail}`)
       }
       return assert.fail(`not found in ${atMost} schedules`)
     })

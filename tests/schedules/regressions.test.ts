@@ -1,13 +1,18 @@
 /** regressions.test.ts - schedules that once convicted an honest operator, as short as they could be made. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Lie } from './Endpoint.ts'
 import * as Schedule from './Schedule.ts'
 
 type Unseeded<E = Schedule.Event> = E extends unknown ? Omit<E, 'seed'> : never
 const start: Unseeded = { what: 'start' }
 const call = (count: number): Unseeded => ({ what: 'call', count, isBad: false })
 const tick = (count: number): Unseeded => ({ what: 'tick', count })
-const rpc = (is: 'good' | 'low-number' | 'other-steps'): Unseeded => ({ what: 'rpc', is })
+const rpc = (is: 'good' | 'lost' | Lie): Unseeded => ({ what: 'rpc', is })
+const [entry, opening] = [
+  { what: 'case', kind: 'entry' },
+  { what: 'case', kind: 'used' },
+] as const
 
 type Case = {
   readonly name: string
@@ -78,6 +83,15 @@ const cases: readonly Case[] = [
       ...[call(3), { what: 'restore', role: 'log' } as const, { what: 'restore', role: 'witness' } as const],
       ...[start, call(3), tick(3)],
     ],
+  },
+  {
+    name: 'an endpoint that calls a block final which is far ahead, for a moment (F18)',
+    events: [start, call(3), tick(3), rpc('far-final'), tick(3), rpc('good'), opening, tick(3)],
+  },
+  {
+    name: 'an endpoint that calls a high number the newest, before a case comes and expires while it is away (F4, missing)',
+    seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    events: [start, call(3), tick(3), rpc('high-number'), tick(1), rpc('lost'), entry, tick(45), rpc('good'), tick(52)],
   },
 ]
 

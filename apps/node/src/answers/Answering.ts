@@ -26,10 +26,16 @@ export type Event =
   | { readonly kind: 'forgotten'; readonly count: number }
   | { readonly kind: 'trouble'; readonly code: string }
 
-/** A running service. */
-export type Answering = {
+/** The service round by round, for whoever keeps its time. */
+export type Rounds = {
   /** Cases known as open. */
   readonly open: () => readonly CasesView.Case[]
+  /** Makes one round and never rejects; gives the milliseconds until the next one is due. */
+  readonly round: () => Promise<number>
+}
+
+/** A running service. */
+export type Answering = Pick<Rounds, 'open'> & {
   /** Ends after the transaction under way. */
   readonly stop: () => Promise<void>
 }
@@ -47,12 +53,12 @@ const lazyBlocks = 200n
 const withdrawGas = 60_000n
 
 /**
- * Starts answering.
+ * What answering needs.
  *
  * - `folder`: of the node, for `answers.json`; `nodeId`: 32 bytes; `pollMs`: between rounds, default 2,000
  * - `sweepMs`: between looks for openings to throw away, default 30,000
  */
-export function startAnswering(options: {
+export type Options = {
   readonly folder: string
   readonly crypto: Crypto
   readonly rpc: Rpc.Rpc
@@ -66,15 +72,43 @@ export function startAnswering(options: {
   readonly sweepMs?: number
   /** Default: `Forgetting.minKeptBlocks`. */
   readonly minKeptBlocks?: bigint
-}): Answering {
+  /** Default: `Forgetting.confirmMs`. */
+  readonly confirmMs?: number
+}
+
+/** Starts answering. */
+export function startAnswering(options: Options): Answering {
+  const stopping = new AbortController()
+  const { open, round } = createRounds(options, { signal: stopping.signal, nowMs: () => performance.now() })
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      const ms = await round()
+      await sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  })()
+  return {
+    open,
+    stop: async () => {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+/** The rounds of the service; `signal` ends one early, `nowMs`: a clock that never turns back. */
+export function createRounds(
+  options: Options,
+  { signal, nowMs }: { readonly signal: AbortSignal; readonly nowMs: () => number },
+): Rounds {
   const { folder, crypto, rpc, sender, contracts, logs, store, onEvent } = options
   const pollMs = options.pollMs ?? 2_000
   const sweepMs = options.sweepMs ?? 30_000
   const subjects = [options.nodeId, ...logs.map(({ logId }) => logId)]
   const view = CasesView.create({ crypto, rpc, contracts, subjects })
-  const forgetting = Forgetting.create({ view, logs, store, minKeptBlocks: options.minKeptBlocks })
+  const forgetting = Forgetting.create({
+    ...{ view, logs, store, minKeptBlocks: options.minKeptBlocks, confirmMs: options.confirmMs },
+  })
   const contract = `${rpc.chainId}/${Bytes.to0x(contracts.faultCases)}`
-  const stopping = new AbortController()
 
   const stored = Ledger.read(folder, contract)
   let ledger = stored ?? { scannedTo: 0n, cases: [] }
@@ -151,6 +185,12 @@ export function startAnswering(options: {
     await review(newest)
     const counts = await Promise.all(subjects.map(view.count))
     const count = counts.reduce((sum, one) => sum + one, 0)
+    if (ledger.scannedTo > newest) {
+      // Ahead of the chain: what is between is read again; by far: a lie, or another chain, and the place says nothing.
+      isCaughtUp = false
+      isNew ||= ledger.scannedTo > newest + reorganisedBlocks
+      ledger = { ...ledger, scannedTo: newest }
+    }
     if (isNew) {
       // Without a ledger: as far back as a case can have been opened whose entry has still time to be shown.
       const { answerBlocks, openWindowBlocks } = await view.terms()
@@ -161,7 +201,7 @@ export function startAnswering(options: {
     // Now and then whatever the count says: it tells nothing of a case that came and expired while the chain was out of reach.
     if (count > open.size || !isCaughtUp || newest - ledger.scannedTo >= blocksBetweenReads) {
       isCaughtUp = await readOn(newest)
-      if (stopping.signal.aborted) return
+      if (signal.aborted) return
       await review(newest)
     }
     if (count > open.size) await lookBack(newest, count)
@@ -170,11 +210,9 @@ export function startAnswering(options: {
 
   /** Reads new events, as far as one round goes; says whether that is all of them. */
   async function readOn(newest: bigint): Promise<boolean> {
-    // An endpoint that once named a block too high has shown nothing of the blocks before it.
-    const read = ledger.scannedTo < newest ? ledger.scannedTo : newest
-    let start = read > reorganisedBlocks ? read - reorganisedBlocks : 0n
+    let start = ledger.scannedTo > reorganisedBlocks ? ledger.scannedTo - reorganisedBlocks : 0n
     for (let looks = 0; looks < maxLooks && start <= newest; looks++) {
-      if (stopping.signal.aborted) return false
+      if (signal.aborted) return false
       const end: bigint = start + CasesView.maxRange - 1n < newest ? start + CasesView.maxRange - 1n : newest
       learn(await view.opened(start, end), end)
       start = end + 1n
@@ -186,7 +224,7 @@ export function startAnswering(options: {
   async function lookBack(newest: bigint, count: number): Promise<void> {
     if (lookedDownTo === undefined || lookedDownTo > newest + 1n) lookedDownTo = newest + 1n
     for (let looks = 0; looks < maxLooks && lookedDownTo > 0n && count > open.size; looks++) {
-      if (stopping.signal.aborted) return
+      if (signal.aborted) return
       const end: bigint = lookedDownTo - 1n
       const start: bigint = end >= CasesView.maxRange ? end - CasesView.maxRange + 1n : 0n
       const found = await view.opened(start, end)
@@ -210,7 +248,7 @@ export function startAnswering(options: {
   async function answerOne(one: CasesView.Case): Promise<void> {
     const name = nameOf(one)
     const attempt = attempts.get(name) ?? { failures: 0, notBeforeMs: 0 }
-    if (performance.now() < attempt.notBeforeMs) return
+    if (nowMs() < attempt.notBeforeMs) return
     try {
       const { kind, data } = await Answer.of({ crypto, view, logs, store }, one)
       await sender.send({ to: contracts.faultCases, data })
@@ -220,7 +258,7 @@ export function startAnswering(options: {
     } catch (error) {
       if (late.has(name) && error instanceof Answer.UnknownSubjectError) lost.add(name)
       const failures = attempt.failures + 1
-      attempts.set(name, { failures, notBeforeMs: performance.now() + backOff(failures) })
+      attempts.set(name, { failures, notBeforeMs: nowMs() + backOff(failures) })
       onEvent({ kind: 'unanswered', case: one, code: codeOf(error) })
     }
   }
@@ -239,10 +277,10 @@ export function startAnswering(options: {
   }
 
   async function sweep(): Promise<void> {
-    if (performance.now() - sweptAtMs < sweepMs) return
-    const count = await forgetting.sweep(ledger.cases)
+    if (nowMs() - sweptAtMs < sweepMs) return
+    const count = await forgetting.sweep(ledger.cases, nowMs())
     // A full one has more behind it.
-    if (count < Forgetting.maxRows) sweptAtMs = performance.now()
+    if (count < Forgetting.maxRows) sweptAtMs = nowMs()
     if (count > 0) onEvent({ kind: 'forgotten', count })
   }
 
@@ -250,44 +288,38 @@ export function startAnswering(options: {
     // The one that ends first comes first.
     const due = [...open.values()].sort((a, b) => (a.openedAtBlock < b.openedAtBlock ? -1 : 1))
     for (const one of [...due, ...late.values()]) {
-      if (stopping.signal.aborted) return
+      if (signal.aborted) return
       await answerOne(one)
     }
   }
 
-  async function round(): Promise<void> {
-    const failures: unknown[] = []
+  async function work(): Promise<void> {
+    const causes: unknown[] = []
     // What the endpoint or the disk refuses keeps no case that is known from its answer.
-    for (const part of [look, async () => remember(), answerAll]) await part().catch((error) => failures.push(error))
+    for (const part of [look, async () => remember(), answerAll]) await part().catch((cause) => causes.push(cause))
     if (isCredited) await withdraw()
-    if (failures.length > 0) throw failures[0]
+    if (causes.length > 0) throw causes[0]
     await sweep()
   }
 
-  const running = (async () => {
-    let failures = 0
-    let lastCode: string | undefined
-    while (!stopping.signal.aborted) {
+  let failures = 0
+  let lastCode: string | undefined
+
+  return {
+    open: () => [...open.values()],
+    async round() {
       try {
-        await round()
+        await work()
         failures = 0
         lastCode = undefined
+        return pollMs
       } catch (error) {
         failures++
         const code = codeOf(error)
         if (code !== lastCode) onEvent({ kind: 'trouble', code })
         lastCode = code
+        return backOff(failures)
       }
-      const ms = failures === 0 ? pollMs : backOff(failures)
-      await sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined)
-    }
-  })()
-
-  return {
-    open: () => [...open.values()],
-    stop: async () => {
-      stopping.abort()
-      await running
     },
   }
 }

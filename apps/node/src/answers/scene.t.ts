@@ -207,7 +207,7 @@ export async function openScene() {
   function start(change: Partial<Parameters<typeof startAnswering>[0]> = {}) {
     const service = startAnswering({
       ...{ folder: join(home, 'node'), crypto, rpc, sender, contracts, nodeId, logs: [log], store },
-      ...{ pollMs: 20, sweepMs: 20, minKeptBlocks: 0n, onEvent: (event) => events.push(event) },
+      ...{ pollMs: 20, sweepMs: 20, minKeptBlocks: 0n, confirmMs: 0, onEvent: (event) => events.push(event) },
       ...change,
     })
     services.push(service)
@@ -215,8 +215,23 @@ export async function openScene() {
   }
 
   return {
-    ...{ home, rpc, sender, contracts, nodeId, logId, view, store, log, entries, steps, events, challenger },
-    ...{ anchor, anchorElsewhere, addReceipt, challengeEntry, demandOpening, stateOf, start },
+    ...{
+      home,
+      rpc,
+      sender,
+      contracts,
+      nodeRegistry: book.nodeRegistry.address,
+      nodeId,
+      logId,
+      view,
+      store,
+      log,
+      entries,
+      steps,
+      events,
+      challenger,
+    },
+    ...{ anchor, anchorElsewhere, addReceipt, challengeEntry, demandOpening, send, stateOf, start },
     mine: (blocks: bigint) => patient.request('anvil_mine', [`0x${blocks.toString(16)}`]),
     entryCase: (index: bigint) => ({ class: 17, subject: logId, incident: Bytes.u256(index) }),
     slotCase: (receipt: StoredReceipt, slot: number) => ({
