@@ -1,5 +1,6 @@
 /**
- * schedules.test.ts - an honest operator is never slashable: seeded schedules of everything that can happen to it.
+ * schedules.test.ts - an honest operator is never slashable: seeded schedules of everything that can happen to it. Within which bounds
+ * stands in Schedule.ts (disks), Prosecutor.ts (pledges, F4) and CaseJudge.ts (cases, F17, F18 and F4 by `how` 3).
  *
  *     ASSAY_SCHEDULES=5000 node --test tests/schedules/schedules.test.ts     more of them
  *     ASSAY_SEED=1234 node --test tests/schedules/schedules.test.ts          one again
@@ -38,7 +39,7 @@ describe('an honest operator', () => {
       )
       for (const [what, number] of Object.entries(outcome.report)) totals[what] = (totals[what] ?? 0) + number
       for (const one of outcome.convictions) {
-        const what = one.class === 4 ? 'F4 out of bounds' : 'signed twice, never left'
+        const what = one.withinBounds ? 'signed twice, never left' : `F${one.class} out of bounds`
         totals[what] = (totals[what] ?? 0) + 1
       }
     }
@@ -47,6 +48,8 @@ describe('an honest operator', () => {
     t.diagnostic(JSON.stringify(totals))
     // A schedule in which nothing is signed proves nothing.
     if (only === undefined) assert.ok((totals.pledges ?? 0) > count && (totals.anchored ?? 0) > count)
+    const kinds = ['entry', 'opening', 'absent'].map((kind) => totals[`case answered ${kind}`] ?? 0)
+    if (only === undefined) assert.ok(Math.min(...kinds) > count / 4 && (totals['cases expired'] ?? 0) > 0)
   })
 
   const beyond = Math.ceil(count / 4)
