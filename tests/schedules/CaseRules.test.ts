@@ -186,18 +186,34 @@ test(`the model and FaultCases agree on ${calls} calls (seed ${seed})`, async (t
     await replay()
   }
 
-  // An old receipt in a log that is young.
+  async function answerAll(): Promise<void> {
+    await replay()
+    for (const [caseId, one] of state.cases) {
+      if (one.state !== 'open') continue
+      const of = { ...one, caseId: Bytes.fromHex(caseId) }
+      const { data } = await Answer.of({ crypto, view, logs: [scene.log], store: scene.store }, of)
+      await send(hex(data))
+    }
+    await replay()
+  }
+
+  // Each kind once for certain, with room for it: a young receipt, a case that expires, an old receipt in a log that is young.
+  await answerAll()
+  const before = scene.steps.at(-1) as bigint
+  await scene.addReceipt()
+  await scene.anchor()
+  const last = BigInt(scene.entries.length - 1)
+  for (const slot of [1, 13]) assert.ok(await scene.demandOpening(last, slot, before))
+  await answerAll()
+  assert.ok(await scene.challengeEntry(last))
+  await replay()
+  await mine(answerBlocks)
+  const expiring = [17, hex(logId), 0, hex(Bytes.u256(last))] as const
+  await send(encodeFunctionData({ abi, functionName: 'expireCase', args: expiring }))
   await mine(openWindowBlocks)
   const elsewhere = await scene.anchorElsewhere(0n)
   assert.ok(await scene.demandOpening(0n, 13, 0n, elsewhere))
-  await replay()
-  for (const [caseId, one] of state.cases) {
-    if (one.state !== 'open') continue
-    const of = { ...one, caseId: Bytes.fromHex(caseId) }
-    const { data } = await Answer.of({ crypto, view, logs: [scene.log], store: scene.store }, of)
-    await send(hex(data))
-  }
-  await replay()
+  await answerAll()
 
   for (const [caseId, one] of state.cases) {
     const call = { abi, functionName: 'getCase', args: [`0x${caseId}`] } as const
