@@ -54,8 +54,8 @@ const withoutStake = new WeakMap<Parts, Map<string, Set<bigint>>>()
 
 /** By receipt, published states that the chain does not show yet; as long as the parts live. */
 const published = new WeakMap<Parts, Map<string, Bundle.CheckpointPiece>>()
-/** More receipts than a client has pending; beyond it they are looked up anew. */
-const maxPublished = 10_000
+/** More receipts than a client has pending; beyond it the first ones are looked up, or counted, anew. */
+const maxRemembered = 10_000
 
 /**
  * One step upwards, as far as possible now. Throws only for evidence that is false; what is not there yet is no error.
@@ -130,7 +130,7 @@ async function publishedFor(
     // Another leaf in this place is no proof of this one.
     if (!Bytes.equal(found.leafHash, leafOf(crypto, bundle))) return undefined
     state = found.checkpoint
-    if (states.size >= maxPublished) states.clear()
+    if (states.size >= maxRemembered) states.clear()
     states.set(name, state)
   }
   const step = await chain.step(pledge.logId, state.size)
@@ -189,6 +189,8 @@ function mayShowStake(parts: Parts, bundle: Bundle.Bundle, headerNumber: bigint)
   const name = Bytes.toHex(Head.hash(parts.crypto, bundle.receipt.head))
   const headers = (receipts.get(name) ?? new Set()).add(headerNumber)
   receipts.set(name, headers)
+  const [oldest] = receipts.keys()
+  if (receipts.size > maxRemembered && oldest !== undefined) receipts.delete(oldest)
   if (headers.size <= maxHeadersWithoutStake) return true
   receipts.delete(name)
   return false
