@@ -136,3 +136,22 @@ test('where the entry stands is read from the call that answered, if that was fo
     assert.deepEqual((await follow())?.entry?.place, expected)
   }
 })
+
+test('an answer after the end is none in time, whatever older blocks are called final in between', async () => {
+  const late: Words = [
+    inState(2n),
+    ['faultCourt', Layout.faultSlot(crypto, caseId), packed([own, 160], [9n, 88], [17n, 8])],
+  ]
+  const { follow, options, world } = await scene(late, [event])
+  const { answer } = world
+  world.answer = (method, params) => {
+    if (method === 'eth_getBlockByNumber' && params[0] === 'finalized') {
+      world.finalized = world.finalized === late ? older : late
+    }
+    return answer?.(method, params)
+  }
+  const older: Words = [inState(1n)]
+  world.finalized = older
+  await follow()
+  assert.equal((await options.cases.load(name))?.isFinal, undefined)
+})

@@ -3,7 +3,7 @@ import type * as Cose from '../protocol/Cose.ts'
 import type { Crypto } from '../protocol/Crypto.ts'
 import * as Cases from './Cases.ts'
 import type { Court } from './Court.ts'
-import type { Answer, Demands } from './Demanding.ts'
+import type { Answer, Answered, Demands } from './Demanding.ts'
 import type { CaseStore } from './Stores.ts'
 
 /** Demands within a limit of wei; `signer`: the key of this client's orders. */
@@ -16,7 +16,7 @@ export function create(parts: {
 }): Demands {
   return {
     async entry(logId, index) {
-      await Cases.challengeEntry(parts, { logId, index })
+      return toAnswered(await Cases.challengeEntry(parts, { logId, index }))
     },
     async slot(receipt, slot) {
       return toAnswer(await Cases.demandOpening(parts, receipt, slot))
@@ -26,11 +26,13 @@ export function create(parts: {
     },
     async follow() {
       const followed = await Cases.follow({ ...parts, expire: true })
-      return followed.flatMap(({ entry, state: { subject, index } }) =>
-        entry === undefined || index === undefined ? [] : [{ ...entry, logId: subject, index }],
-      )
+      return followed.flatMap((one) => toAnswered(one) ?? [])
     },
   }
+}
+
+function toAnswered({ entry, state: { subject, index } }: Cases.Followed): Answered | undefined {
+  return entry === undefined || index === undefined ? undefined : { ...entry, logId: subject, index }
 }
 
 function toAnswer({ state, slot }: Cases.Followed): Answer {

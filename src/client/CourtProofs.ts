@@ -95,9 +95,15 @@ export async function isAnswered(crypto: Crypto, court: Court, caseId: Hash): Pr
 
 /** The same, and no fault of that name: it was answered in time, and nothing of it is owed. Throws as `recorded`. */
 export async function isAnsweredInTime(crypto: Crypto, court: Court, caseId: Hash): Promise<boolean> {
-  if (!(await isAnswered(crypto, court, caseId))) return false
-  const words = await read(crypto, court, court.contracts.faultCourt, [Layout.faultSlot(crypto, caseId)], 'finalized')
-  return words !== undefined && Bytes.toBigInt(words[0] as Uint8Array) === 0n
+  const { faultCases, faultCourt } = court.contracts
+  // Under one block: an older one has no fault on record yet.
+  const words = await readAll(crypto, court, 'finalized', [
+    { contract: faultCases, slots: [Layout.caseSlot(crypto, caseId)] },
+    { contract: faultCourt, slots: [Layout.faultSlot(crypto, caseId)] },
+  ])
+  return (
+    words !== undefined && unpack(words[0], [160, 40, 8])[2] === 2n && Bytes.toBigInt(words[1] as Uint8Array) === 0n
+  )
 }
 
 /** Whether the final state has no case of that id (32 bytes). Throws as `recorded`. */
@@ -125,18 +131,25 @@ export async function expired(
 }
 
 /** Words of 32 bytes; undefined where the endpoint names no final block, or does not show its state. */
-async function read(
+function read(crypto: Crypto, court: Court, contract: Contract, slots: readonly Uint8Array[], at: At) {
+  return readAll(crypto, court, at, [{ contract, slots }])
+}
+
+/** The same of several contracts, under one block, one after the other. */
+async function readAll(
   crypto: Crypto,
   { rpc }: Court,
-  contract: Contract,
-  slots: readonly Uint8Array[],
   at: At,
+  of: readonly { readonly contract: Contract; readonly slots: readonly Uint8Array[] }[],
 ): Promise<readonly Uint8Array[] | undefined> {
-  const nothing = slots.map(() => new Uint8Array(32))
+  const nothing = of.flatMap(({ slots }) => slots.map(() => new Uint8Array(32)))
   const once = async () => {
     const header = at === 'latest' ? await Rpc.newest(crypto, rpc) : await Rpc.finalized(crypto, rpc)
-    const words = await Rpc.readWords(crypto, rpc, { contract, slots, header })
-    return words.map((word) => word ?? new Uint8Array(32))
+    const words: Uint8Array[] = []
+    for (const { contract, slots } of of)
+      for (const word of await Rpc.readWords(crypto, rpc, { contract, slots, header }))
+        words.push(word ?? new Uint8Array(32))
+    return words
   }
   const unless = (error: unknown) => {
     if (at === 'latest') throw error

@@ -43,7 +43,8 @@ export type Answered = WatchOfNode.SignedHead & {
 
 /** Cases on chain, within what this client may spend. Asking again for the same sends nothing twice. */
 export type Demands = {
-  entry(logId: Uint8Array, index: bigint): Promise<void>
+  /** Gives the answer if there is one already: it may have come when nobody could make use of it. */
+  entry(logId: Uint8Array, index: bigint): Promise<Answered | undefined>
   slot(receipt: Place, slot: number): Promise<Answer>
   content(
     receipt: Place,

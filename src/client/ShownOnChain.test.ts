@@ -15,7 +15,7 @@ import { call, classesOf, gateway, start } from './watching.t.ts'
 type Answer = Awaited<ReturnType<NonNullable<Watching.Parts['demands']>['follow']>>[number]
 
 /** Faults found when the log answers on chain about the last receipt, which was given with a lie or without. */
-async function found(lie: 'wrong-leaf' | 'none', change: Partial<Answer> = {}) {
+async function found(lie: 'wrong-leaf' | 'none', change: Partial<Answer> = {}, isMissed = false) {
   const [store, faults] = [memoryWatchStore(), memoryFaultStore()]
   const { client } = start({ watch: store, faults })
   gateway.hidden.add('tiles').add('proof')
@@ -34,19 +34,25 @@ async function found(lie: 'wrong-leaf' | 'none', change: Partial<Answer> = {}) {
     ...{ crypto, fetch: globalThis.fetch, baseUrl: gateway.url, chain: gateway.chain, store, faults },
     observe: undefined,
     demands: {
-      entry: async () => {},
+      entry: async () => (isMissed ? answer : undefined),
       slot: async () => ({ isOver: true }),
       content: async () => ({ isOver: true }),
-      follow: async () => [answer],
+      follow: async () => (isMissed ? [] : [answer]),
     },
   })
-  await watching.round()
-  await watching.round()
+  for (let rounds = isMissed ? 6 : 2; rounds > 0; rounds--) {
+    if (isMissed) gateway.height += 10n
+    await watching.round()
+  }
   return classesOf(faults)
 }
 
 test('another leaf than the pledged one', async () => {
   assert.deepEqual(await found('wrong-leaf'), [3])
+})
+
+test('another leaf in an answer that came while nothing could be made of it: it is asked for again', async () => {
+  assert.deepEqual(await found('wrong-leaf', {}, true), [3])
 })
 
 test('the pledged leaf accuses nobody', async () => {

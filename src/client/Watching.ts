@@ -190,7 +190,11 @@ export function create(parts: Parts): Watching {
   }
 
   /** What was demanded and came on chain: a head like any other, and a leaf like that of the log's files. */
-  async function sawAnswer(at: ChainAccess, answer: Demanding.Answered, promises: readonly Kept[]): Promise<void> {
+  async function sawAnswer(
+    at: ChainAccess,
+    answer: Demanding.Answered,
+    promises: readonly Pick<Kept, 'promised'>[],
+  ): Promise<void> {
     await suspect(await WatchOfNode.saw(crypto, store, answer))
     for (const { promised } of promises)
       await suspect((await unlessUnavailable(Audit.answered({ crypto, chain: at }, answer, promised))) ?? [])
@@ -228,7 +232,7 @@ export function create(parts: Parts): Watching {
         // Until the deadline a reorganisation can still take the leaf back.
         if (log.head.block > issuedAtBlock + log.record.pledgeBlocks) await forget(name)
       }
-      await demand(log, name, promised, outcome.state === 'withheld')
+      await demand(at, log, name, promised, outcome.state === 'withheld')
       if (outcome.state === 'withheld')
         await suspicions.add(await Audit.neverShown({ chain: at }, log, promised, memory))
       isAsked ||= outcome.state === 'withheld'
@@ -294,7 +298,8 @@ export function create(parts: Parts): Watching {
     const { heads, unshown, withheld } = await Neighbours.look(round, log, own, turn++)
     for (const head of heads) await suspect(await WatchOfNode.saw(crypto, store, head))
     // An entry stands for a head. Who hides that of a place where another one stands has a reason.
-    for (const index of unshown) if (tries.isDue(`${name}/${index}`, block)) await demandEntry(logId, index)
+    for (const index of unshown)
+      if (tries.isDue(`${name}/${index}`, block)) await demandEntry(round.chain, logId, index)
     // Of entries that the log does not show, or shows false, one after the other is demanded, once the own ones are there.
     if (withheld === undefined || isAsked) tries.forget(`${name}/entries`)
     else if (tries.isDue(`${name}/entries`, block)) {
@@ -302,11 +307,12 @@ export function create(parts: Parts): Watching {
       const index = next < withheld || next >= size ? withheld : next
       demanded.set(name, index + 1n)
       tries.forget(`${name}/entries`)
-      await demandEntry(logId, index)
+      await demandEntry(round.chain, logId, index)
     }
   }
 
   async function demand(
+    at: ChainAccess,
     log: LogRound.Log,
     name: string,
     promised: Promises.Promised,
@@ -314,12 +320,18 @@ export function create(parts: Parts): Watching {
   ): Promise<void> {
     const { logId, leafIndex } = Pledge.parse(promised.pledge)
     if (!isWithheld) return tries.forget(name)
-    if (tries.isDue(name, log.head.block)) await demandEntry(logId, leafIndex)
+    if (tries.isDue(name, log.head.block)) await demandEntry(at, logId, leafIndex, [{ promised }])
   }
 
   /** What a limit or the chain forbids now is asked for again when it is due again. */
-  async function demandEntry(logId: Uint8Array, index: bigint): Promise<void> {
-    if (parts.demands !== undefined) await Demanding.unlessRefused(parts.demands.entry(logId, index))
+  async function demandEntry(
+    at: ChainAccess,
+    logId: Uint8Array,
+    index: bigint,
+    promises: Parameters<typeof sawAnswer>[2] = [],
+  ): Promise<void> {
+    const answer = await Demanding.unlessRefused(parts.demands?.entry(logId, index) ?? Promise.resolve(undefined))
+    if (answer !== undefined) await sawAnswer(at, answer, promises)
   }
 
   async function sawHead(seen: WatchOfNode.SignedHead): Promise<void> {
